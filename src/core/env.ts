@@ -1,0 +1,13 @@
+// Environment variables, readable in Node and absent in a browser. The ladder DEBUG=1…4 prints ever more of a plan:
+// 1 summary, 2 each dispatch, 3 the graph, 4 the WGSL.
+
+/** An environment variable, or undefined where there is no process. */
+export function env(name: string): string | undefined {
+  return typeof process === "object" && process.env ? process.env[name] : undefined;
+}
+
+/** The DEBUG level, 0 when unset or not a number. */
+export function debugLevel(): number {
+  const level = Number(env("DEBUG") ?? 0);
+  return Number.isFinite(level) ? level : 0;
+}

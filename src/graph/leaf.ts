@@ -1,0 +1,133 @@
+// Where leaves get their data: persistent state, results of earlier flushes (or host data), per-step scalars.
+// Backends keep what they need per source in their own maps; nothing here names a device.
+
+import type { DType, HostArray } from "../core/dtype.ts";
+import type { Shape, TypeOf } from "../core/shape.ts";
+import { numel } from "../core/shape.ts";
+import type { Value } from "./node.ts";
+import { leaf } from "./node.ts";
+
+export type Source = StateRead | Result | Scalars;
+
+let nextId = 1;
+
+/**
+ * Persistent device memory with a version: parameters, running statistics, gradients, optimizer moments.
+ * Several tensors may lie in one storage (flat state), each in its own slice.
+ */
+export class Storage {
+  readonly kind = "storage";
+  readonly id = nextId++;
+  readonly label: string;
+  readonly dtype: DType;
+  /** Elements. */
+  readonly size: number;
+  /** Counts the effects recorded on it; a read names the version that it sees. */
+  version = 0;
+  /** Initial contents, until a backend has taken them; null means zeros. */
+  initial: HostArray | null;
+
+  constructor(label: string, dtype: DType, size: number, initial: HostArray | null = null) {
+    this.label = label;
+    this.dtype = dtype;
+    this.size = size;
+    this.initial = initial;
+  }
+}
+
+/** A slice of a storage with a shape: what a parameter or buffer is. */
+export interface StateSlice extends TypeOf {
+  readonly storage: Storage;
+  /** Elements from the start of the storage. */
+  readonly offset: number;
+}
+
+/** One read of a slice at one version. */
+export class StateRead {
+  readonly kind = "state";
+  readonly slice: StateSlice;
+  readonly version: number;
+
+  constructor(slice: StateSlice, version: number) {
+    this.slice = slice;
+    this.version = version;
+  }
+}
+
+/** The value of a slice as of now. */
+export function readState(slice: StateSlice): Value {
+  const version = slice.storage.version;
+  const key = `s${slice.storage.id}.${version}@${slice.offset}[${slice.shape.join(",")}]`;
+  return leaf(new StateRead(slice, version), slice, key);
+}
+
+/** An assignment to a slice in program order: an effect of the trace. */
+export interface Assign {
+  readonly slice: StateSlice;
+  readonly value: Value;
+  /** The storage's version after it. */
+  readonly version: number;
+}
+
+/**
+ * A value that has been, or is about to be, computed by a flush, or that came from the host. Backends fill
+ * `location`; `failure` is set when the flush that should have made it failed.
+ */
+export class Result implements TypeOf {
+  readonly kind = "result";
+  readonly id = nextId++;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  location: unknown = null;
+  failure: Error | null = null;
+
+  constructor(type: TypeOf) {
+    this.shape = type.shape;
+    this.dtype = type.dtype;
+  }
+}
+
+/** Host data as a result: where `tensor(data, shape)` starts. */
+export interface HostLocation {
+  readonly kind: "host";
+  readonly data: HostArray;
+}
+
+export function hostResult(data: HostArray, type: TypeOf): Result {
+  if (data.length !== numel(type.shape)) {
+    throw new RangeError(`host data has ${data.length} elements for shape [${type.shape.join(",")}]`);
+  }
+  const result = new Result(type);
+  result.location = { kind: "host", data } satisfies HostLocation;
+  return result;
+}
+
+export function isHost(location: unknown): location is HostLocation {
+  return (location as HostLocation | null)?.kind === "host";
+}
+
+export function readResult(result: Result): Value {
+  return leaf(result, result, `r${result.id}`);
+}
+
+/** Numbers that change from run to run of one plan: learning rates, step counts, seeds. */
+export class Scalars implements TypeOf {
+  readonly kind = "scalars";
+  readonly id = nextId++;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly label: string;
+  /** Called once per run of the plan, in order. */
+  readonly next: () => HostArray;
+
+  constructor(label: string, dtype: DType, length: number, next: () => HostArray) {
+    this.label = label;
+    this.dtype = dtype;
+    this.shape = [length];
+    this.next = next;
+  }
+}
+
+export function readScalars(scalars: Scalars): Value {
+  return leaf(scalars, scalars, `h${scalars.id}`);
+}

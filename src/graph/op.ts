@@ -1,0 +1,159 @@
+// What an op is: one record per operation, holding everything there is to know about it. Kernels are plain data:
+// this floor and src/ops never touch a device. Vocabulary: a *sample* is one call to test; a *call* is one node at
+// lowering time with its operands placed; a *dispatch* is one run of a shader.
+
+import type { TypeOf } from "../core/shape.ts";
+import type { NDArray } from "./array.ts";
+import type { Attrs, Value } from "./node.ts";
+
+export type Params = Readonly<Record<string, number>>;
+
+/** Facts about the device that choose kernels. Plain data, so that choices can be made and tested without one. */
+export interface DeviceTraits {
+  /** Runs on the CPU (lavapipe, SwiftShader): register tiles without workgroup memory win there. */
+  readonly software: boolean;
+  /** `subgroups` is there and every subgroup has at least 8 lanes. */
+  readonly subgroups: boolean;
+  readonly maxWorkgroups: number;
+  readonly maxInvocations: number;
+}
+
+/** An operand as placed: where it starts in its binding and how far its rows of axis 0 lie apart, in elements. */
+export interface Operand extends TypeOf {
+  readonly offset: number;
+  readonly batchStride: number;
+}
+
+export interface Call<A extends Attrs = Attrs> {
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: A;
+  readonly device: DeviceTraits;
+  readonly params: Params;
+}
+
+/** Which buffer a shader variable is bound to. */
+export type Bound = { readonly in: number } | { readonly out: number } | { readonly scratch: string };
+
+export interface Dispatch {
+  /** File stem in shaders/. */
+  readonly shader: string;
+  /** Values for the `//@param` constants. */
+  readonly params?: Params;
+  /** Bodies for the `//@hook` functions. */
+  readonly hooks?: Readonly<Record<string, string>>;
+  /** Shader variable → buffer. */
+  readonly bind: Readonly<Record<string, Bound>>;
+  /** Field of the shader's `Sizes` struct → value. */
+  readonly uniforms: Readonly<Record<string, number | readonly number[]>>;
+  /** Workgroups; x may exceed the device's limit where the shader folds x over y (it reads num_workgroups). */
+  readonly grid: readonly [number, number, number];
+}
+
+export interface Kernel<A extends Attrs = Attrs> {
+  readonly name: string;
+  /** Whether it is right for this call; the first kernel of an op is right for all and has none. */
+  readonly when?: (call: Call<A>) => boolean;
+  /** How good it is expected to be for this call, higher is better; a missing one counts 0. */
+  readonly score?: (call: Call<A>) => number;
+  /** Tuning space; the first point of every axis is the default. */
+  readonly space?: Readonly<Record<string, readonly number[]>>;
+  /** The default point for this call, where it depends on the shapes. */
+  readonly pick?: (call: Call<A>) => Params;
+  /** Output o is computed in the buffer that holds input i: pairs [o, i]. */
+  readonly inPlace?: readonly (readonly [number, number])[];
+  /** f32 elements of each scratch buffer. */
+  readonly scratch?: (call: Call<A>) => Readonly<Record<string, number>>;
+  readonly dispatches: (call: Call<A>) => readonly Dispatch[];
+}
+
+/** One way to cut a node: operand axis per input and output (null: the whole operand goes to every part). */
+export interface SplitAxis {
+  readonly extent: number;
+  readonly inputs: readonly (number | null)[];
+  readonly outputs: readonly (number | null)[];
+  /** How parts become the whole: side by side, or by the op's own `merge`. */
+  readonly merge: "concat" | "sum" | "custom";
+  /** Parts start at multiples of this. */
+  readonly multiple?: number;
+  /** Attributes of the part [from, to). */
+  readonly attrs?: (from: number, to: number) => Attrs;
+}
+
+export interface VjpArgs<A extends Attrs = Attrs> {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attrs: A;
+  /** Gradient of each output; null where nothing depends on it. */
+  readonly gy: readonly (Value | null)[];
+  /** Which inputs want a gradient: for the others return null and build nothing. */
+  readonly needs: readonly boolean[];
+}
+
+/** How a sample's input is filled. */
+export interface InputSpec {
+  readonly shape: readonly number[];
+  readonly dtype?: "f32" | "i32" | "u32" | "u8";
+  /** Uniform real values in [low, high] (default [-2, 2]); whole values low…high-1 for integer dtypes. */
+  readonly low?: number;
+  readonly high?: number;
+  /** Exactly these values. */
+  readonly values?: readonly number[];
+  /** Real values keep this far from each of the op's kinks and from each other where ties matter. */
+  readonly distinct?: boolean;
+}
+
+export interface Sample<A extends Attrs = Attrs> {
+  readonly note?: string;
+  readonly inputs: readonly InputSpec[];
+  readonly attrs?: A;
+  /** false: not differentiable here (ties, kinks, special values), so no finite differences. */
+  readonly differentiable?: boolean;
+}
+
+export interface OpSpec<A extends Attrs = Attrs> {
+  readonly name: string;
+  /** Output types; throws ShapeError for inputs that do not fit. */
+  infer(inputs: readonly TypeOf[], attrs: A): TypeOf[];
+  /** The specification: float64 loops. */
+  ref(inputs: readonly NDArray[], attrs: A): NDArray[];
+  /** Gradients of the inputs, as more graph. Absent: not differentiable, gradients stop here. */
+  vjp?(args: VjpArgs<A>): (Value | null)[];
+  /** Products (or addends) summed per output element. */
+  terms?(inputs: readonly TypeOf[], attrs: A): number;
+  /** Only adds, multiplies, compares or moves: bit for bit equal to `ref` on small integers. */
+  readonly exact?: boolean | ((attrs: A) => boolean);
+  /** Whole numbers the exactness test may draw, inclusive; powers of two for divisors. */
+  readonly exactRange?: readonly [number, number];
+  /** Σ|aᵢbᵢ| per output element; by default `ref` on absolute values. */
+  magnitude?(inputs: readonly NDArray[], attrs: A): NDArray[];
+  /** Error allowed by the WGSL built-ins used, per output element. */
+  builtin?(inputs: readonly NDArray[], outputs: readonly NDArray[], attrs: A): Float64Array[];
+  /** Arguments at which `ref` has a kink: samples keep away from them. */
+  readonly kinks?: readonly number[];
+  cost(inputs: readonly TypeOf[], outputs: readonly TypeOf[], attrs: A): { flops: number };
+  readonly kernels: readonly Kernel<A>[];
+  readonly samples: readonly Sample<A>[];
+  /** Axes along which the schedule may cut a call that is too large, best first. */
+  split?(inputs: readonly TypeOf[], outputs: readonly TypeOf[], attrs: A): readonly SplitAxis[];
+  /** Merges parts cut along a `custom` axis: per part its outputs and its extent on that axis. */
+  mergeParts?(parts: readonly (readonly Value[])[], extents: readonly number[], attrs: A): readonly Value[];
+}
+
+/** An op with its attributes erased: what graphs and schedules handle. */
+export type AnyOp = OpSpec<Attrs>;
+
+const registry = new Map<string, AnyOp>();
+
+/** Registers an op under its name. */
+export function defineOp<A extends Attrs>(spec: OpSpec<A>): AnyOp {
+  if (registry.has(spec.name)) throw new Error(`defineOp: ${spec.name} is already defined`);
+  const op = spec as unknown as AnyOp;
+  registry.set(spec.name, op);
+  return op;
+}
+
+/** All ops in order of definition. */
+export function allOps(): readonly AnyOp[] {
+  return [...registry.values()];
+}
