@@ -1,0 +1,102 @@
+// Decoding by sharp (libvips) in Node. sharp works in libuv's pool, so no worker thread of our own is needed: on two
+// cores, decoding MedNIST or 500×375 photographs four at a time, the event loop's delay stays at 2 ms (MedNIST) and
+// 8 ms (photographs) at the 99th percentile, and all conversions of ordinary files happen inside libvips.
+import { readFile } from "node:fs/promises";
+import type { Sharp, SharpOptions } from "sharp";
+import { DataError, messageOf, ThawError } from "../core/error.ts";
+import type { DecodeOptions } from "./decode.ts";
+import { type Picture, rgbFrom, rgbFromCmyk } from "./picture.ts";
+import { jpegComponents, type PictureFormat, sniff } from "./sniff.ts";
+
+type SharpModule = (input: Uint8Array, options: SharpOptions) => Sharp;
+
+let loading: Promise<SharpModule> | undefined;
+
+function loadSharp(): Promise<SharpModule> {
+  loading ??= import("sharp").then(
+    (module) => module.default,
+    (error) => {
+      throw new ThawError(
+        `decoding pictures needs the package sharp, which did not load: npm install sharp (${firstLine(error)})`,
+      );
+    },
+  );
+  return loading;
+}
+
+const firstLine = (error: unknown) => messageOf(error).split("\n")[0].trim();
+
+/** Twice Pillow's MAX_IMAGE_PIXELS: where Pillow raises DecompressionBombError. */
+const PIXEL_LIMIT = 178_956_970;
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const reason =
+      code === "ENOENT"
+        ? "there is no such file"
+        : code === "EISDIR"
+          ? "it is a folder"
+          : code === "EACCES"
+            ? "permission denied"
+            : firstLine(error);
+    throw new DataError(`${path} cannot be read: ${reason}`);
+  }
+}
+
+/** sharp's text without the names of its loaders, and without what only a programmer could mend. */
+function reasonOf(error: unknown, limit: number): string {
+  const text = firstLine(error).replace(/^Input buffer has corrupt header: ?/, "");
+  if (/exceeds pixel limit/.test(text)) return `it has more than ${limit} pixels`;
+  const plain = text.replace(/^(VipsJpeg|vipspng|webp2vips|gifload_buffer|[a-z]+load_buffer|webp): ?/, "");
+  if (/premature end|unexpected end/i.test(plain)) return `the file is cut short (${plain})`;
+  return plain === "" ? "the file is damaged" : plain;
+}
+
+function refuse(bytes: Uint8Array, name: string): PictureFormat {
+  const found = sniff(bytes);
+  if ("problem" in found) throw new DataError(`${name} ${found.problem}`);
+  return found.format;
+}
+
+/** CMYK is asked for raw, because libvips would convert it by an ICC profile, which Pillow does not. */
+async function isCmyk(bytes: Uint8Array, format: PictureFormat, open: () => Sharp): Promise<boolean> {
+  if (format === "jpeg") return jpegComponents(bytes) === 4;
+  if (format !== "tiff") return false;
+  const { space, depth } = await open().metadata();
+  if (depth !== "uchar" && depth !== "ushort")
+    throw new Error(`samples of type ${depth} have no defined range`);
+  return space === "cmyk";
+}
+
+/** `decode` of decode.ts for bytes already in memory; `name` is what messages call them. */
+export async function decodeBytes(
+  bytes: Uint8Array,
+  name: string,
+  options: DecodeOptions = {},
+): Promise<Picture> {
+  const limit = options.pixelLimit ?? PIXEL_LIMIT;
+  const format = refuse(bytes, name);
+  const sharp = await loadSharp();
+  const open = () =>
+    sharp(bytes, { failOn: "error", ignoreIcc: true, autoOrient: true, limitInputPixels: limit, pages: 1 });
+  try {
+    const cmyk = await isCmyk(bytes, format, open);
+    const pipeline = cmyk
+      ? open().pipelineColourspace("cmyk").toColourspace("cmyk")
+      : open().removeAlpha().toColourspace("srgb");
+    const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
+    if (cmyk && info.channels === 4) return rgbFromCmyk(data, info.height, info.width);
+    return rgbFrom(data, info.height, info.width, info.channels);
+  } catch (error) {
+    if (error instanceof ThawError) throw error;
+    throw new DataError(`${name} (${format.toUpperCase()}) cannot be decoded: ${reasonOf(error, limit)}`);
+  }
+}
+
+/** `decode` of decode.ts for a file. */
+export async function decodeFile(path: string, options: DecodeOptions = {}): Promise<Picture> {
+  return decodeBytes(await read(path), path, options);
+}
