@@ -107,7 +107,6 @@ function partsOf(folders: readonly string[], found: readonly Entry[]): Map<strin
   const parts = new Map(folders.map((f) => [f, PARTS[f.toLowerCase()]]));
   const named = new Set(parts.values());
   if (named.has(undefined as never) || !named.has("train") || named.size < 2) return null;
-  if (parts.size !== named.size) return null;
   const flat = found.some((f) => f.folders.length === 1);
   return flat || found.length === 0 ? null : parts;
 }
@@ -134,14 +133,16 @@ function checkClasses(
   parts: Map<string, PartName> | null,
   others: readonly string[],
 ): void {
-  const train = [...(parts ?? [])].find(([, part]) => part === "train")?.[0];
   if (classes.length === 1) throw new DataError(onlyOne(dir, classes[0], entries));
   const trained = new Set(
-    entries.filter((e) => parts === null || e.folders[0] === train).map((e) => e.folders.at(parts ? 1 : 0)),
+    entries
+      .filter((e) => parts === null || parts.get(e.folders[0]) === "train")
+      .map((e) => e.folders[parts === null ? 0 : 1]),
   );
   const empty = classes.find((name) => !trained.has(name));
   if (empty === undefined) return;
   if (parts !== null) {
+    const train = [...parts].find(([, part]) => part === "train")?.[0];
     throw new DataError(
       `${dir}/${train}/${empty} holds no pictures, but ${empty} is a class of another part`,
     );

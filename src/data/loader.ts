@@ -52,8 +52,7 @@ export interface Batch {
 export function epochOrder(indices: Iterable<number>, options: OrderOptions = {}): number[] {
   if (!options.shuffle) return [...indices];
   const key = purposeKey(options.seed ?? 0, `shuffle ${options.epoch ?? 0}`);
-  const sorted = [...indices].sort((a, b) => a - b);
-  return byRank(sorted, (i) => rankOfIndex(key, i));
+  return byRank(indices, (i) => rankOfIndex(key, i));
 }
 
 type Outcome = { readonly picture: Picture } | { readonly error: unknown };

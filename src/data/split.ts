@@ -102,8 +102,7 @@ export function byClass(labels: ArrayLike<number>, indices: readonly number[]): 
 /** Whole numbers in proportion to `weights` that sum to `total`, by largest remainder, each within one of exact. */
 export function apportion(total: number, weights: readonly number[]): number[] {
   const sum = weights.reduce((a, b) => a + b, 0);
-  // 1e-9 absorbs the rounding of shares such as 1 - 0.2 - 0.1, which times 10 is meant to be 7.
-  const exact = weights.map((w) => (sum === 0 ? 0 : (total * w) / sum) + 1e-9);
+  const exact = weights.map((w) => (sum === 0 ? 0 : (total * w) / sum));
   const counts = exact.map(Math.floor);
   const order = byRank(weights.keys(), (i) => counts[i] - exact[i]);
   const rest = sum === 0 ? 0 : total - counts.reduce((a, b) => a + b, 0);

@@ -154,6 +154,12 @@ describe("imageFolder refuses, in one sentence that names the culprit", () => {
       "DIR has only one class, all: a classifier needs at least two (did you mean DIR/all?)",
     ],
     [
+      "a train folder alone",
+      ["train/cat/1.png", "train/dog/1.png"],
+      "DIR",
+      "DIR has only one class, train: a classifier needs at least two (did you mean DIR/train?)",
+    ],
+    [
       "an empty class",
       ["cat/1.png", "dog/1.png", "cow/readme.txt", "cow/1.bmp"],
       "DIR",

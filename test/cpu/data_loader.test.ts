@@ -128,6 +128,19 @@ describe("batches", () => {
     expect(narrow.asked.length).toBe(7);
     expect((await collect(one)).flatMap((b) => b.samples).length).toBe(96);
     expect(narrow.most).toBe(1);
+
+    const wide = source(100);
+    const later = batches(wide, range(100), { batchSize: 4, prefetchBytes: 24, concurrency: 1 });
+    for (let b = 0; b < 5; b++) await later.next();
+    await sleep(60);
+    expect(wide.asked.length).toBe(5 * 4 + 2 + 4); // still four pictures ahead
+    await later.return();
+  });
+
+  it("names a broken picture once, even when it is asked for twice", async () => {
+    const told: number[] = [];
+    await indicesOf(source(3, [1]), [0, 1, 1, 2, 1], { batchSize: 2, onUnreadable: (_, i) => told.push(i) });
+    expect(told).toEqual([1]);
   });
 
   it("stops decoding when the loop is left, and leaves nothing running", async () => {
