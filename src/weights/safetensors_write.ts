@@ -1,0 +1,122 @@
+// Writing safetensors files. Deterministic: entries by element type, widest first, then by name, metadata by key, and
+// the header padded with spaces to eight bytes, so that the same weights give the same file, byte for byte the one
+// that the reference library writes (safetensors/src/tensor.rs, `prepare`).
+
+import { UsageError } from "../core/error.ts";
+import { MAX_HEADER, SAFETENSORS_NAMES } from "./safetensors.ts";
+import { bytesOf, countOf, viewAs, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
+
+/** An array to write. `dtype` may be left out where the typed array tells it: not for Uint16Array, and u8 for bytes. */
+export interface WriteEntry {
+  readonly shape: readonly number[];
+  readonly data: WeightData;
+  readonly dtype?: WeightDType;
+}
+
+/** Arrays by name: what `read` gives, or an object. */
+export type WriteDict = ReadonlyMap<string, WriteEntry> | Readonly<Record<string, WriteEntry>>;
+
+export interface WriteOptions {
+  /** Text by text for the header's `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * The bytes of a safetensors file with the arrays of `dict`.
+ * Throws UsageError where an array's data do not fit its shape or dtype.
+ */
+export function writeSafetensors(dict: WriteDict, options: WriteOptions = {}): Uint8Array {
+  const parts = safetensorsParts(dict, options);
+  const out = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+interface Item {
+  readonly name: string;
+  readonly dtype: WeightDType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** The same in pieces (header, then arrays), so that a file can be written without a second copy in memory. */
+export function safetensorsParts(dict: WriteDict, options: WriteOptions = {}): Uint8Array[] {
+  const entries: Iterable<[string, WriteEntry]> = dict instanceof Map ? dict : Object.entries(dict);
+  const items = Array.from(entries, ([name, entry]) => itemOf(name, entry)).sort(byTypeThenName);
+  const fields = metadataField(options.metadata);
+  let at = 0;
+  for (const { name, dtype, shape, bytes } of items) {
+    const info = { dtype: SAFETENSORS_NAMES[dtype], shape, data_offsets: [at, at + bytes.length] };
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
+    at += bytes.length;
+  }
+  const json = new TextEncoder().encode(`{${fields.join(",")}}`);
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > MAX_HEADER)
+    throw new UsageError(`weights: the names take a header of ${length} bytes, more than allowed`);
+  const header = new Uint8Array(8 + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return [header, ...items.map((item) => item.bytes)];
+}
+
+/** By place in WEIGHT_DTYPES, then by name in the order of UTF-8 bytes (that of code points, not of UTF-16 units). */
+function byTypeThenName(a: Item, b: Item): number {
+  const type = WEIGHT_DTYPES.indexOf(a.dtype) - WEIGHT_DTYPES.indexOf(b.dtype);
+  return type || compareCodePoints(a.name, b.name);
+}
+
+function compareCodePoints(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    const x = a.codePointAt(i) as number;
+    const y = b.codePointAt(i) as number;
+    if (x !== y) return x - y;
+  }
+  return a.length - b.length;
+}
+
+function metadataField(metadata: Readonly<Record<string, string>> | undefined): string[] {
+  const pairs = Object.keys(metadata ?? {}).sort(compareCodePoints);
+  if (!metadata || pairs.length === 0) return [];
+  const texts = pairs.map((key) => {
+    if (typeof metadata[key] !== "string") throw new UsageError(`weights: metadata "${key}" must be text`);
+    return `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`;
+  });
+  return [`"__metadata__":{${texts.join(",")}}`];
+}
+
+function itemOf(name: string, entry: WriteEntry): Item {
+  const wrong = (sentence: string) => new UsageError(`weights: tensor "${name}" ${sentence}`);
+  if (name === "__metadata__") throw wrong("has a name that the safetensors format keeps for itself");
+  const { data, shape } = entry;
+  const dtype = entry.dtype ?? dtypeOf(data);
+  if (!dtype) throw wrong("needs a dtype: a Uint16Array may be f16, bf16 or u16");
+  if (!WEIGHT_DTYPES.includes(dtype))
+    throw wrong(`has the dtype "${dtype}"; use one of ${WEIGHT_DTYPES.join(", ")}`);
+  const kind = viewAs(dtype, new Uint8Array(0), 0, 0).constructor;
+  if (data?.constructor !== kind) {
+    throw wrong(`is ${dtype}, which needs a ${kind.name}, not a ${data?.constructor?.name}`);
+  }
+  const count =
+    Array.isArray(shape) && shape.every((d) => Number.isInteger(d) && d >= 0) ? countOf(shape) : null;
+  if (count !== data.length)
+    throw wrong(`has ${data.length} elements, which do not fit its shape [${shape}]`);
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, count * bytesOf(dtype));
+  return { name, dtype, shape, bytes };
+}
+
+function dtypeOf(data: WeightData): WeightDType | null {
+  if (data instanceof Float32Array) return "f32";
+  if (data instanceof Float64Array) return "f64";
+  if (data instanceof BigInt64Array) return "i64";
+  if (data instanceof BigUint64Array) return "u64";
+  if (data instanceof Int32Array) return "i32";
+  if (data instanceof Uint32Array) return "u32";
+  if (data instanceof Int16Array) return "i16";
+  if (data instanceof Int8Array) return "i8";
+  return data instanceof Uint8Array ? "u8" : null;
+}
