@@ -1,0 +1,10 @@
+// The face of src/weights: reading and writing weight files. What the names in them mean to a model is decided in
+// src/nn and src/models.
+
+export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "./half.ts";
+export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.ts";
+export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
+export { type WriteDict, type WriteEntry, type WriteOptions, writeSafetensors } from "./safetensors_write.ts";
+export type { WeightInput } from "./source.ts";
+export type { Plain, Skipped, WeightData, WeightDType, WeightEntry, Weights } from "./types.ts";
+export { write } from "./write.ts";

@@ -1,0 +1,84 @@
+// Reading weight files of any format, which their content tells: PyTorch's zip archive, legacy stream and tar, plain
+// pickles of tensors or NumPy arrays, and safetensors. Node and browser.
+
+import { detect } from "./detect.ts";
+import { flatten } from "./flatten.ts";
+import { parseSafetensors } from "./safetensors.ts";
+import { load, type Source, type WeightInput } from "./source.ts";
+import { materialise } from "./tensor_data.ts";
+import { readPickleFile } from "./torch_legacy.ts";
+import { readTorchTar } from "./torch_tar.ts";
+import { readTorchZip } from "./torch_zip.ts";
+import type { Plain, Skipped, WeightEntry, Weights } from "./types.ts";
+import { type PyValue, TensorRef, type UnreadableTensor } from "./values.ts";
+
+export interface ReadOptions {
+  /** Leave out arrays that Thaw does not read (quantised, complex, sparse, …) instead of throwing. Default false. */
+  readonly skipUnsupported?: boolean;
+  /** Check the CRC-32 of a zip archive's members; false for files whose writer left them wrong. Default true. */
+  readonly verify?: boolean;
+  /** What messages call bytes that come without a path. */
+  readonly name?: string;
+}
+
+export interface Checkpoint {
+  readonly format: "safetensors" | "pytorch-zip" | "pytorch-legacy" | "pytorch-tar" | "pickle";
+  readonly tensors: Weights;
+  /** Numbers, text and lists of them beside the tensors, by the same kind of name; a safetensors file's metadata. */
+  readonly extras: Map<string, Plain>;
+  /** What `skipUnsupported` left out. */
+  readonly skipped: Skipped[];
+}
+
+/**
+ * The arrays of a weight file by the file's own names, nested levels joined by "/" (a bare tensor is called "").
+ * Row-major data as in WeightEntry. Throws DataError, one sentence naming the file, for whatever is damaged, hostile,
+ * not weights, or (unless `skipUnsupported`) of a kind Thaw does not read; UsageError for a path in a browser.
+ */
+export async function read(input: WeightInput, options: ReadOptions = {}): Promise<Weights> {
+  return (await readCheckpoint(input, options)).tensors;
+}
+
+/** The same with the plain values of the file (epoch, class names, …) and the list of what was skipped. */
+export async function readCheckpoint(input: WeightInput, options: ReadOptions = {}): Promise<Checkpoint> {
+  const source = await load(input, options.name);
+  const format = detect(source);
+  const skip = options.skipUnsupported ?? false;
+  switch (format) {
+    case "safetensors": {
+      const { tensors, metadata, skipped } = parseSafetensors(source, skip);
+      return { format, tensors, extras: metadata, skipped };
+    }
+    case "pytorch-zip":
+      return { format, ...collect(source, readTorchZip(source, options.verify ?? true), skip) };
+    case "pickle": {
+      const found = readPickleFile(source);
+      return { format: found.format, ...collect(source, found.root, skip) };
+    }
+    case "pytorch-tar":
+      return { format, ...collect(source, readTorchTar(source), skip) };
+    default:
+      return format satisfies never;
+  }
+}
+
+function collect(source: Source, root: PyValue, skipUnsupported: boolean): Omit<Checkpoint, "format"> {
+  const { tensors: found, extras } = flatten(source, root);
+  const tensors: Weights = new Map();
+  const skipped: Skipped[] = [];
+  // A tensor under two names is one entry twice, so that tied weights stay tied and cost their memory once.
+  const done = new Map<TensorRef | UnreadableTensor, WeightEntry>();
+  for (const [name, tensor] of found) {
+    if (tensor instanceof TensorRef) {
+      const entry = done.get(tensor) ?? materialise(source, tensor, name);
+      done.set(tensor, entry);
+      tensors.set(name, entry);
+    } else if (skipUnsupported) skipped.push({ name, reason: tensor.reason });
+    else {
+      throw source.error(
+        `tensor "${name}" ${tensor.reason}, which Thaw does not read; skipUnsupported reads the rest`,
+      );
+    }
+  }
+  return { tensors, extras, skipped };
+}
