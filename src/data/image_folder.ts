@@ -36,13 +36,14 @@ export interface ImageFolderOptions {
  * are the files below them ending in jpg, jpeg, png, webp, tif, tiff, gif or avif in any case, at any depth. Hidden
  * files and `__MACOSX` are passed over; links are followed.
  *
- * Throws DataError when `dir` is missing or a file, holds no class folders, only one, or one without pictures.
+ * Throws DataError when `dir` is missing or a file, holds no class folders, only one, or one without pictures, and
+ * when it is divided into parts but holds other folders too.
  */
 export async function imageFolder(dir: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
   const { scan, byCodePoint } = await import("./scan.node.ts");
   const tree = await scan(dir);
   const found = tree.pictures.map(place);
-  const parts = partsOf(tree.folders, found);
+  const parts = partsOf(dir, tree.folders, found);
   const depth = parts === null ? 0 : 1;
   const entries = found.filter((f) => f.folders.length > depth);
   if (tree.folders.length === 0 || entries.length === 0) throw new DataError(noClasses(dir, tree.pictures));
@@ -100,15 +101,26 @@ const PARTS: Record<string, PartName> = {
 };
 
 /**
- * Folder name → part, when every sub-folder is named as a part, train is among them, and pictures lie in class
- * folders inside (else `train` and `test` are ordinary classes); otherwise null.
+ * Folder name → part, when train and another part are among the sub-folders and pictures lie in class folders inside
+ * them; otherwise null (`train` and `test` are then ordinary classes). Throws DataError when there are other
+ * sub-folders too, whose pictures would belong nowhere.
  */
-function partsOf(folders: readonly string[], found: readonly Entry[]): Map<string, PartName> | null {
-  const parts = new Map(folders.map((f) => [f, PARTS[f.toLowerCase()]]));
-  const named = new Set(parts.values());
-  if (named.has(undefined as never) || !named.has("train") || named.size < 2) return null;
-  const flat = found.some((f) => f.folders.length === 1);
-  return flat || found.length === 0 ? null : parts;
+function partsOf(
+  dir: string,
+  folders: readonly string[],
+  found: readonly Entry[],
+): Map<string, PartName> | null {
+  const named = folders.filter((f) => Object.hasOwn(PARTS, f.toLowerCase()));
+  const parts = new Map(named.map((f) => [f, PARTS[f.toLowerCase()]]));
+  const kinds = new Set(parts.values());
+  const inside = found.filter((f) => parts.has(f.folders[0]));
+  const nested = inside.length > 0 && inside.every((f) => f.folders.length > 1);
+  if (!kinds.has("train") || kinds.size < 2 || !nested) return null;
+  const stranger = folders.find((f) => !parts.has(f));
+  if (stranger === undefined) return parts;
+  throw new DataError(
+    `${dir} is divided into ${named.join(", ")} but also holds the folder ${stranger}: move that away`,
+  );
 }
 
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;

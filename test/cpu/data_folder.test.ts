@@ -104,7 +104,7 @@ describe("imageFolder", () => {
     ]);
   });
 
-  it("takes train and test for classes when pictures lie in them directly, or when there are others", async () => {
+  it("takes train and test for classes when pictures lie in them directly", async () => {
     put("train/1.png", "test/2.png");
     expect(await imageFolder(dir)).toMatchObject({ parts: null, classes: ["test", "train"] });
     put("train/a/1.png", "tram/a/3.png");
@@ -164,6 +164,12 @@ describe("imageFolder refuses, in one sentence that names the culprit", () => {
       ["cat/1.png", "dog/1.png", "cow/readme.txt", "cow/1.bmp"],
       "DIR",
       "the class folder DIR/cow holds no pictures (but 2 other files, such as cow/1.bmp): remove the folder, or fill it",
+    ],
+    [
+      "folders beside the parts",
+      ["train/a/1.png", "train/b/1.png", "test/a/1.png", "more/a/1.png"],
+      "DIR",
+      "DIR is divided into test, train but also holds the folder more: move that away",
     ],
     [
       "a class that only the test part has",
