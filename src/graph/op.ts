@@ -40,7 +40,9 @@ export interface Dispatch {
   readonly shader: string;
   /** Values for the `//@param` constants. */
   readonly params?: Params;
-  /** Bodies for the `//@hook` functions. */
+  /** Values for the `//@type` aliases. */
+  readonly types?: Readonly<Record<string, string>>;
+  /** Statements for the bodies of `//@hook` functions; their signatures stay as in the file. */
   readonly hooks?: Readonly<Record<string, string>>;
   /** Shader variable → buffer. */
   readonly bind: Readonly<Record<string, Bound>>;
@@ -111,6 +113,12 @@ export interface Sample<A extends Attrs = Attrs> {
   readonly differentiable?: boolean;
 }
 
+/** Where a dense-but-for-axis-0 view of a buffer starts and how far its rows lie apart, in elements. */
+export interface View {
+  readonly offset: number;
+  readonly batchStride: number;
+}
+
 export interface OpSpec<A extends Attrs = Attrs> {
   readonly name: string;
   /** Output types; throws ShapeError for inputs that do not fit. */
@@ -132,6 +140,10 @@ export interface OpSpec<A extends Attrs = Attrs> {
   /** Arguments at which `ref` has a kink: samples keep away from them. */
   readonly kinks?: readonly number[];
   cost(inputs: readonly TypeOf[], outputs: readonly TypeOf[], attrs: A): { flops: number };
+  /** The output as a view of input 0, where nothing needs to move; null: run the kernel. */
+  view?(input: Operand, output: TypeOf, attrs: A): View | null;
+  /** Where each input lies inside the output (concat), so that producers may write there; null: copy. */
+  places?(inputs: readonly TypeOf[], output: TypeOf, attrs: A): readonly number[] | null;
   readonly kernels: readonly Kernel<A>[];
   readonly samples: readonly Sample<A>[];
   /** Axes along which the schedule may cut a call that is too large, best first. */
@@ -150,6 +162,13 @@ export function defineOp<A extends Attrs>(spec: OpSpec<A>): AnyOp {
   if (registry.has(spec.name)) throw new Error(`defineOp: ${spec.name} is already defined`);
   const op = spec as unknown as AnyOp;
   registry.set(spec.name, op);
+  return op;
+}
+
+/** The op of that name; a missing one is a programming error. */
+export function opNamed(name: string): AnyOp {
+  const op = registry.get(name);
+  if (!op) throw new Error(`no op is called ${name}; is its file imported by src/ops/index.ts?`);
   return op;
 }
 

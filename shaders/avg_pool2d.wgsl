@@ -1,0 +1,63 @@
+// avg_pool2d — y = Σ x over the window / divisor. `rows` and `cols` give the window of an output along an axis as
+// (from, to, extent with padding); the adaptive windows are spliced in. One invocation per output.
+const WG = 64u; //@param
+
+struct Sizes {
+  total: u32,
+  x0: u32,
+  xn: u32,
+  y0: u32,
+  yn: u32,
+  c: i32,
+  ih: i32,
+  iw: i32,
+  oh: i32,
+  ow: i32,
+  kh: i32,
+  kw: i32,
+  sh: i32,
+  sw: i32,
+  pt: i32,
+  pl: i32,
+  pb: i32,
+  pr: i32,
+  include: i32,
+  divisor: f32,
+}
+
+@group(0) @binding(0) var<uniform> u: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn fixed_window(start: i32, k: i32, size: i32, trail: i32) -> vec3<i32> {
+  let end = min(start + k, size + trail);
+  return vec3<i32>(max(start, 0), min(end, size), end - start);
+}
+
+fn rows(o: i32) -> vec3<i32> { return fixed_window(o * u.sh - u.pt, u.kh, u.ih, u.pb); } //@hook
+fn cols(o: i32) -> vec3<i32> { return fixed_window(o * u.sw - u.pl, u.kw, u.iw, u.pr); } //@hook
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  let i = (g.y * grid.x + g.x) * WG + l;
+  if (i >= u.total) {
+    return;
+  }
+  let at = i32(i);
+  let r = rows(at / u.ow % u.oh);
+  let s = cols(at % u.ow);
+  let c = at / (u.ow * u.oh) % u.c;
+  let n = u32(at / (u.ow * u.oh * u.c));
+  var acc = 0.0;
+  for (var h = r.x; h < r.y; h++) {
+    let row = u.x0 + n * u.xn + u32((c * u.ih + h) * u.iw);
+    for (var w = s.x; w < s.y; w++) {
+      acc += x[row + u32(w)];
+    }
+  }
+  var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));
+  if (u.divisor != 0.0) {
+    count = u.divisor;
+  }
+  y[u.y0 + n * u.yn + i % u32(u.c * u.oh * u.ow)] = acc / count;
+}

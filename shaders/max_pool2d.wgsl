@@ -1,0 +1,79 @@
+// max_pool2d — y = the largest x of the window, at = its position h·W + w in the plane; ties give the first in row
+// order, NaN is largest. One invocation per output. Floats are compared as ordered integers, because WGSL comparisons
+// may assume that there are no NaNs.
+const WG = 64u; //@param
+
+struct Sizes {
+  total: u32,
+  x0: u32,
+  xn: u32,
+  y0: u32,
+  yn: u32,
+  i0: u32,
+  in_: u32,
+  c: u32,
+  ih: u32,
+  iw: u32,
+  oh: u32,
+  ow: u32,
+  kh: u32,
+  kw: u32,
+  sh: u32,
+  sw: u32,
+  dh: u32,
+  dw: u32,
+  pt: i32,
+  pl: i32,
+}
+
+@group(0) @binding(0) var<uniform> u: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> at: array<i32>;
+
+// An integer above 0 that orders floats, -0 equal to 0, NaN above all.
+fn order(v: f32) -> u32 {
+  let b = bitcast<u32>(v);
+  let magnitude = b & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) {
+    return 0xffffffffu;
+  }
+  if (magnitude == 0u) {
+    return 0x80000000u;
+  }
+  return select(b | 0x80000000u, ~b, b >= 0x80000000u);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  let i = (w.y * g.x + w.x) * WG + l;
+  if (i >= u.total) {
+    return;
+  }
+  let q = i32(i % u.ow);
+  let p = i32(i / u.ow % u.oh);
+  let c = i / (u.ow * u.oh) % u.c;
+  let n = i / (u.ow * u.oh * u.c);
+  let plane = u.x0 + n * u.xn + c * u.ih * u.iw;
+  var best = 0u;
+  var spot = 0u;
+  for (var r = 0u; r < u.kh; r++) {
+    let h = p * i32(u.sh) - u.pt + i32(r * u.dh);
+    if (h >= 0 && h < i32(u.ih)) {
+      for (var s = 0u; s < u.kw; s++) {
+        let k = q * i32(u.sw) - u.pl + i32(s * u.dw);
+        if (k >= 0 && k < i32(u.iw)) {
+          let here = u32(h) * u.iw + u32(k);
+          let v = order(x[plane + here]);
+          if (v > best) {
+            best = v;
+            spot = here;
+          }
+        }
+      }
+    }
+  }
+  let o = c * u.oh * u.ow + i % (u.oh * u.ow);
+  y[u.y0 + n * u.yn + o] = x[plane + spot];
+  at[u.i0 + n * u.in_ + o] = i32(spot);
+}

@@ -1,0 +1,66 @@
+// reduce — y[o, chunk] = combine over r in the chunk of x[o, r]. One workgroup per (output, chunk): lane l takes
+// r = l, l + WG, …, then a tree in workgroup memory joins the lanes in fixed order. Grid folded over x and y.
+const WG = 8u; //@param
+const RANK = 8u; //@param
+
+struct Sizes {
+  outputs: u32,
+  length: u32,
+  chunks: u32,
+  per: u32,
+  x0: u32,
+  y0: u32,
+  pad0: u32,
+  pad1: u32,
+  oshape: array<vec4<u32>, 2>,
+  rshape: array<vec4<u32>, 2>,
+  os: array<vec4<u32>, 2>,
+  rs: array<vec4<u32>, 2>,
+}
+
+@group(0) @binding(0) var<uniform> u: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+//@include math
+
+fn init(z: f32) -> f32 { return 0.0; } //@hook
+fn combine(a: f32, b: f32) -> f32 { return a + b; } //@hook
+
+var<workgroup> tree: array<f32, WG>;
+
+fn place(flat: u32, shape: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>) -> u32 {
+  var rest = flat;
+  var at = 0u;
+  for (var d = RANK; d > 0u; d--) {
+    let k = d - 1u;
+    let extent = shape[k / 4u][k % 4u];
+    at += (rest % extent) * strides[k / 4u][k % 4u];
+    rest = rest / extent;
+  }
+  return at;
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  let id = min(w.y * g.x + w.x, u.outputs * u.chunks - 1u);
+  let o = id / u.chunks;
+  let from = (id % u.chunks) * u.per;
+  let to = min(from + u.per, u.length);
+  let base = u.x0 + place(o, u.oshape, u.os);
+  var acc = init(f32(l));
+  for (var r = from + l; r < to; r += WG) {
+    acc = combine(acc, x[base + place(r, u.rshape, u.rs)]);
+  }
+  tree[l] = acc;
+  workgroupBarrier();
+  for (var k = WG / 2u; k > 0u; k /= 2u) {
+    if (l < k) {
+      tree[l] = combine(tree[l], tree[l + k]);
+    }
+    workgroupBarrier();
+  }
+  if (l == 0u) {
+    y[u.y0 + id] = tree[0];
+  }
+}

@@ -1,0 +1,208 @@
+// avgPool2d — y[n,c,p,q] = Σ x over the window / divisor: with fixed windows (kernel, stride, padding; divisor the
+// padded or the real window, or given), or adaptive ones (from ⌊p·H/OH⌋ to ⌈(p+1)·H/OH⌉). PyTorch's AvgPool2d and
+// AdaptiveAvgPool2d. Its gradient avgPool2dInput gathers gy / divisor of the windows that cover an element.
+
+import { numel, type TypeOf } from "../core/shape.ts";
+import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
+import { type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import { call } from "./build.ts";
+import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { type PoolAttrs, poolOutput, poolUniforms } from "./pool_shape.ts";
+
+export interface AvgAttrs extends PoolAttrs {
+  /** Output size of adaptive pooling; null for fixed windows. */
+  readonly adaptive: readonly [number, number] | null;
+  readonly countIncludePad: boolean;
+  readonly divisor: number | null;
+}
+
+function outputShape(x: TypeOf, a: AvgAttrs): [number, number, number, number] {
+  if (!a.adaptive) return poolOutput("avgPool2d", x, a);
+  const one: PoolAttrs = { ...a, kernel: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0] };
+  const [n, c] = poolOutput("adaptiveAvgPool2d", x, one);
+  return [n, c, a.adaptive[0], a.adaptive[1]];
+}
+
+interface Window {
+  readonly from: number;
+  readonly to: number;
+  /** Extent counted by the divisor when padding counts. */
+  readonly padded: number;
+}
+
+/** The window of output o along one axis (0 = rows, 1 = columns). */
+function windowOf(o: number, axis: 0 | 1, size: number, out: number, a: AvgAttrs): Window {
+  if (a.adaptive) {
+    const from = Math.floor((o * size) / out);
+    const to = Math.ceil(((o + 1) * size) / out);
+    return { from, to, padded: to - from };
+  }
+  const lead = a.padding[2 * axis];
+  const start = o * a.stride[axis] - lead;
+  const end = Math.min(start + a.kernel[axis], size + a.padding[2 * axis + 1]);
+  return { from: Math.max(start, 0), to: Math.min(end, size), padded: end - start };
+}
+
+/** Calls f(input index, output index, 1 / divisor) for every pair. */
+function walk(
+  x: readonly number[],
+  y: readonly number[],
+  a: AvgAttrs,
+  f: (i: number, o: number, k: number) => void,
+): void {
+  const [n, c, ih, iw] = x;
+  const [, , oh, ow] = y;
+  for (let nc = 0; nc < n * c; nc++) {
+    for (let p = 0; p < oh; p++) {
+      const r = windowOf(p, 0, ih, oh, a);
+      for (let q = 0; q < ow; q++) {
+        const s = windowOf(q, 1, iw, ow, a);
+        const real = (r.to - r.from) * (s.to - s.from);
+        const k = 1 / (a.divisor ?? (a.countIncludePad ? r.padded * s.padded : real));
+        const o = (nc * oh + p) * ow + q;
+        for (let h = r.from; h < r.to; h++)
+          for (let w = s.from; w < s.to; w++) f((nc * ih + h) * iw + w, o, k);
+      }
+    }
+  }
+}
+
+function forward(x: NDArray, a: AvgAttrs): NDArray {
+  const shape = outputShape(x, a);
+  const out = new Float64Array(numel(shape));
+  walk(x.shape, shape, a, (i, o, k) => {
+    out[o] += x.data[i] * k;
+  });
+  return ndarray(shape, out);
+}
+
+/** Windows of adaptive pooling, spliced into the shaders. */
+const ADAPTIVE = {
+  rows: "let f = o * u.ih / u.oh; let t = ((o + 1) * u.ih + u.oh - 1) / u.oh; return vec3<i32>(f, t, t - f);",
+  cols: "let f = o * u.iw / u.ow; let t = ((o + 1) * u.iw + u.ow - 1) / u.ow; return vec3<i32>(f, t, t - f);",
+};
+const ADAPTIVE_INPUT = {
+  ...ADAPTIVE,
+  reach_rows: "return vec2<i32>(h * u.oh / u.ih, min(((h + 1) * u.oh + u.ih - 1) / u.ih, u.oh));",
+  reach_cols: "return vec2<i32>(w * u.ow / u.iw, min(((w + 1) * u.ow + u.iw - 1) / u.iw, u.ow));",
+};
+
+function uniforms(c: Call<AvgAttrs>, x: readonly number[], y: readonly number[]) {
+  const a = c.attrs;
+  const { dh: _dh, dw: _dw, ...geometry } = poolUniforms(x, y, a);
+  const [from, to] = [c.inputs[0], c.outputs[0]];
+  return {
+    total: numel(to.shape),
+    x0: from.offset,
+    xn: from.batchStride,
+    y0: to.offset,
+    yn: to.batchStride,
+    ...geometry,
+    pb: a.padding[1],
+    pr: a.padding[3],
+    include: a.countIncludePad ? 1 : 0,
+    divisor: a.divisor ?? 0,
+  };
+}
+
+function kernel(shader: string, adaptive: Record<string, string>, backward: boolean): Kernel<AvgAttrs> {
+  return {
+    name: "window",
+    dispatches: (c) => {
+      const WG = streamGroup(c);
+      const [i, o] = backward ? [c.outputs[0], c.inputs[0]] : [c.inputs[0], c.outputs[0]];
+      return [
+        {
+          shader,
+          params: { WG },
+          hooks: c.attrs.adaptive ? adaptive : {},
+          bind: { x: { in: 0 }, y: { out: 0 } },
+          uniforms: uniforms(c, i.shape, o.shape),
+          grid: foldGrid(ceilDiv(numel(c.outputs[0].shape), WG), c.device),
+        },
+      ];
+    },
+  };
+}
+
+const split = (shape: readonly number[]): SplitAxis[] =>
+  [0, 1].map((d) => ({ extent: shape[d], inputs: [d], outputs: [d], merge: "concat" as const }));
+
+const plain = {
+  kernel: [2, 2],
+  stride: [2, 2],
+  padding: [0, 0, 0, 0],
+  dilation: [1, 1],
+  ceilMode: false,
+  adaptive: null,
+  countIncludePad: true,
+  divisor: null,
+} as const;
+
+const CASES: readonly { note?: string; x: number[]; attrs: AvgAttrs }[] = [
+  { x: [2, 3, 6, 6], attrs: plain },
+  { note: "padding counts", x: [1, 2, 7, 5], attrs: { ...plain, kernel: [3, 3], padding: [1, 1, 1, 1] } },
+  {
+    note: "padding does not count",
+    x: [1, 2, 7, 5],
+    attrs: { ...plain, kernel: [3, 3], padding: [1, 1, 1, 1], countIncludePad: false },
+  },
+  {
+    note: "ceil mode",
+    x: [1, 2, 7, 8],
+    attrs: { ...plain, kernel: [3, 2], stride: [2, 3], padding: [1, 1, 0, 0], ceilMode: true },
+  },
+  { note: "given divisor", x: [1, 1, 4, 4], attrs: { ...plain, divisor: 3 } },
+  { note: "adaptive", x: [2, 3, 7, 5], attrs: { ...plain, adaptive: [3, 2] } },
+  { note: "global", x: [2, 3, 4, 7], attrs: { ...plain, adaptive: [1, 1] } },
+  { note: "adaptive upwards", x: [1, 2, 3, 3], attrs: { ...plain, adaptive: [5, 4] } },
+];
+
+const covered = (a: AvgAttrs, [h, w]: readonly number[]) =>
+  a.adaptive
+    ? Math.ceil(h / a.adaptive[0] + 1) * Math.ceil(w / a.adaptive[1] + 1)
+    : a.kernel[0] * a.kernel[1];
+
+defineOp<AvgAttrs>({
+  name: "avgPool2d",
+  infer: ([x], a) => [{ shape: outputShape(x, a), dtype: "f32" }],
+  ref: ([x], a) => [forward(x, a)],
+  vjp: ({ inputs: [x], attrs, gy: [g] }) => [
+    g && call("avgPool2dInput", [g], { ...attrs, size: [x.shape[2], x.shape[3]] }),
+  ],
+  terms: ([x], a) => covered(a, x.shape.slice(2)) + 3,
+  cost: ([x]) => ({ flops: numel(x.shape) }),
+  kernels: [kernel("avg_pool2d", ADAPTIVE, false)],
+  samples: CASES.map(({ note, x, attrs }) => ({ note, inputs: [{ shape: x }], attrs })),
+  split: ([x]) => split(x.shape),
+});
+
+interface InputAttrs extends AvgAttrs {
+  readonly size: readonly [number, number];
+}
+
+function backward(g: NDArray, a: InputAttrs): NDArray {
+  const shape = [g.shape[0], g.shape[1], a.size[0], a.size[1]];
+  const out = new Float64Array(numel(shape));
+  walk(shape, g.shape, a, (i, o, k) => {
+    out[i] += g.data[o] * k;
+  });
+  return ndarray(shape, out);
+}
+
+defineOp<InputAttrs>({
+  name: "avgPool2dInput",
+  infer: ([g], a) => [{ shape: [g.shape[0], g.shape[1], a.size[0], a.size[1]], dtype: "f32" }],
+  ref: ([g], a) => [backward(g, a)],
+  terms: (_i, a) => covered(a, a.size) + 3,
+  magnitude: ([g], a) => [backward(mapArray(g, Math.abs), a)],
+  cost: (_i, [y]) => ({ flops: numel(y.shape) }),
+  kernels: [kernel("avg_pool2d_input", ADAPTIVE_INPUT, true) as Kernel<InputAttrs>],
+  samples: CASES.map(({ note, x, attrs }) => ({
+    note,
+    inputs: [{ shape: outputShape({ shape: x, dtype: "f32" }, attrs) }],
+    attrs: { ...attrs, size: [x[2], x[3]] as const },
+    differentiable: false,
+  })),
+  split: ([g]) => split(g.shape),
+});

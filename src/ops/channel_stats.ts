@@ -1,0 +1,136 @@
+// channelStats — per channel of x [N, C, …]: mean[c] = Σ x / M and var[c] = Σ (x - mean)² / M, M = N·plane (biased).
+// Its gradient gx = (gmean[c] + 2·gvar[c]·(x - mean[c])) / M is the op statsInput. Two passes, never E[x²] - E[x]².
+
+import { ShapeError } from "../core/error.ts";
+import { numel, show } from "../core/shape.ts";
+import { mapArray } from "../graph/array.ts";
+import type { Value } from "../graph/node.ts";
+import { defineOp } from "../graph/op.ts";
+import { add, call, full, mul, mulScalar, sub } from "./build.ts";
+import { channelMap, channelReduce, channelsOf, checkVectors, mapChannels, sumChannels } from "./channels.ts";
+
+const square = "let d = a - V(m); return d * d;";
+
+/** Merges the statistics of parts of n₁, n₂, … values (Chan, Golub and LeVeque 1979). */
+function mergeStats(parts: readonly (readonly Value[])[], counts: readonly number[]): Value[] {
+  const total = counts.reduce((s, n) => s + n, 0);
+  const weighted = (pick: (p: readonly Value[]) => Value) =>
+    parts.map((p, i) => mulScalar(pick(p), counts[i] / total)).reduce((s, v) => add(s, v));
+  const mean = weighted(([m]) => m);
+  const variance = weighted(([m, v]) => {
+    const d = sub(m, mean);
+    return add(v, mul(d, d));
+  });
+  return [mean, variance];
+}
+
+defineOp({
+  name: "channelStats",
+  infer: ([x]) => {
+    const { c, n, plane } = channelsOf(x, "channelStats");
+    if (n * plane < 1) throw new ShapeError(`channelStats: no values per channel in ${show(x)}`);
+    return [
+      { shape: [c], dtype: "f32" },
+      { shape: [c], dtype: "f32" },
+    ];
+  },
+  ref: ([x]) => {
+    const { c } = channelsOf(x, "channelStats");
+    const m = x.data.length / c;
+    const mean = mapArray(
+      sumChannels(x, (v) => v),
+      (s) => s / m,
+    );
+    const variance = mapArray(
+      sumChannels(x, (v, ch) => (v - mean.data[ch]) ** 2),
+      (s) => s / m,
+    );
+    return [mean, variance];
+  },
+  vjp: ({ inputs: [x], outputs: [mean], gy: [gm, gv] }) => {
+    if (!gm && !gv) return [null];
+    const zero = () => full(mean.shape, 0);
+    return [call("statsInput", [x, mean, gm ?? zero(), gv ?? zero()])];
+  },
+  terms: ([x]) => numel(x.shape) / x.shape[1],
+  magnitude: ([x]) => {
+    const { c } = channelsOf(x, "channelStats");
+    const m = x.data.length / c;
+    const abs = mapArray(sumChannels(x, Math.abs), (s) => s / m);
+    // Squares of (|x| + mean |x|) bound what the differences round.
+    const sq = mapArray(
+      sumChannels(x, (v, ch) => (Math.abs(v) + abs.data[ch]) ** 2),
+      (s) => s / m,
+    );
+    return [abs, sq];
+  },
+  cost: ([x]) => ({ flops: 4 * numel(x.shape) }),
+  kernels: channelReduce(
+    1,
+    () => ({
+      channel: "return vec4<f32>(0.0);",
+      body: () => "return a;",
+      second: () => square,
+      finish: "return vec2<f32>(s0 / count, s1 / count);",
+    }),
+    2,
+    () => [],
+  ),
+  samples: [
+    { inputs: [{ shape: [2, 3, 4, 4] }] },
+    { inputs: [{ shape: [3, 5, 3, 3] }] },
+    { note: "mean far from zero", inputs: [{ shape: [2, 2, 6, 5], low: 99, high: 101 }] },
+    { inputs: [{ shape: [4, 9] }] },
+    { inputs: [{ shape: [1, 2, 1, 3] }] },
+    { inputs: [{ shape: [2, 17, 8, 8] }] },
+  ],
+  split: ([x]) => [
+    { extent: x.shape[1], inputs: [1], outputs: [0, 0], merge: "concat" },
+    { extent: x.shape[0], inputs: [0], outputs: [null, null], merge: "custom" },
+  ],
+  mergeParts: mergeStats,
+});
+
+defineOp({
+  name: "statsInput",
+  infer: ([x, ...vectors]) => {
+    checkVectors("statsInput", x, vectors);
+    return [{ shape: x.shape, dtype: "f32" }];
+  },
+  ref: ([x, mean, gm, gv]) => {
+    const { n, plane } = channelsOf(x, "statsInput");
+    const m = n * plane;
+    return [mapChannels(x, (v, c) => (gm.data[c] + 2 * gv.data[c] * (v - mean.data[c])) / m)];
+  },
+  terms: () => 3,
+  magnitude: ([x, mean, gm, gv]) => {
+    const { n, plane } = channelsOf(x, "statsInput");
+    const { abs } = Math;
+    return [
+      mapChannels(
+        x,
+        (v, c) => (abs(gm.data[c]) + 2 * abs(gv.data[c]) * (abs(v) + abs(mean.data[c]))) / (n * plane),
+      ),
+    ];
+  },
+  cost: ([x]) => ({ flops: 3 * numel(x.shape) }),
+  kernels: [
+    channelMap(
+      1,
+      () => ({
+        channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c] * u.e0, 2.0 * v2[u.o2 + c] * u.e0, 0.0);",
+        body: (vec) =>
+          vec ? "return fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y));" : "return fma(s.z, a - s.x, s.y);",
+      }),
+      (c) => {
+        const { n, plane } = channelsOf(c.inputs[0], "statsInput");
+        return [1 / (n * plane)];
+      },
+    ),
+  ],
+  samples: [
+    { inputs: [{ shape: [2, 3, 4, 4] }, { shape: [3] }, { shape: [3] }, { shape: [3] }] },
+    { inputs: [{ shape: [3, 2, 3, 3] }, { shape: [2] }, { shape: [2] }, { shape: [2] }] },
+  ],
+  split: ([x]) => [{ extent: x.shape[1], inputs: [1, 0, 0, 0], outputs: [1], merge: "concat" }],
+});

@@ -1,0 +1,198 @@
+// What the per-channel ops (batch norm and its gradients) share: the geometry of [N, C, …] operands, and two kernels,
+// a map with per-channel values (channel_map.wgsl) and a reduction per channel (channel_reduce.wgsl).
+
+import { ShapeError } from "../core/error.ts";
+import { numel, show, type TypeOf } from "../core/shape.ts";
+import { type NDArray, ndarray } from "../graph/array.ts";
+import type { Attrs } from "../graph/node.ts";
+import type { Bound, Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
+import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+
+export interface Channels {
+  readonly n: number;
+  readonly c: number;
+  /** Elements of one channel of one picture. */
+  readonly plane: number;
+}
+
+export function channelsOf(t: TypeOf, what: string): Channels {
+  if (t.shape.length < 2 || t.dtype !== "f32")
+    throw new ShapeError(`${what}: expected f32[N, C, …], got ${show(t)}`);
+  return { n: t.shape[0], c: t.shape[1], plane: numel(t.shape.slice(2)) };
+}
+
+/** Checks that each vector has one value a channel. */
+export function checkVectors(what: string, x: TypeOf, vectors: readonly TypeOf[]): void {
+  const { c } = channelsOf(x, what);
+  for (const v of vectors) {
+    if (v.shape.length !== 1 || v.shape[0] !== c || v.dtype !== "f32") {
+      throw new ShapeError(
+        `${what}: expected one f32 value for each of ${c} channels of ${show(x)}, got ${show(v)}`,
+      );
+    }
+  }
+}
+
+/** Float64 map over [N, C, …] with the channel's index. */
+export function mapChannels(x: NDArray, f: (v: number, c: number, i: number) => number): NDArray {
+  const { c, plane } = channelsOf(x, "mapChannels");
+  const out = new Float64Array(x.data.length);
+  for (let i = 0; i < out.length; i++) out[i] = f(x.data[i], Math.floor(i / plane) % c, i);
+  return ndarray(x.shape, out);
+}
+
+/** Float64 sum per channel of f(value, channel, flat index). */
+export function sumChannels(x: NDArray, f: (v: number, c: number, i: number) => number): NDArray {
+  const { c, plane } = channelsOf(x, "sumChannels");
+  const out = new Float64Array(c);
+  for (let i = 0; i < x.data.length; i++) {
+    const ch = Math.floor(i / plane) % c;
+    out[ch] += f(x.data[i], ch, i);
+  }
+  return ndarray([c], out);
+}
+
+export interface ChannelHooks {
+  /** Body of `channel(c)`: the channel's values as a vec4, from v0…v4 and e0, e1. */
+  readonly channel: string;
+  /** Body of `f(a, b, s)` (map) or `term(a, b, s, m)` (reduce), for V = f32 or vec4<f32>. */
+  readonly body: (vec: boolean) => string;
+}
+
+export interface ReduceHooks extends ChannelHooks {
+  /** Body of `second(a, b, s, m)`. */
+  readonly second: (vec: boolean) => string;
+  /** Body of `finish(s0, s1, count)`. */
+  readonly finish: string;
+}
+
+const vec4Able = (plane: number, operands: readonly Operand[]) =>
+  plane % 4 === 0 && operands.every((o) => o.offset % 4 === 0 && o.batchStride % 4 === 0);
+
+/** The large operands of a call: a, optionally b; the vectors follow them. */
+function operands<A extends Attrs>(c: Call<A>, large: 1 | 2) {
+  const big = c.inputs.slice(0, large);
+  const bind: Record<string, Bound> = { a: { in: 0 } };
+  if (large === 2) bind.b = { in: 1 };
+  const offsets: Record<string, number> = {};
+  for (let i = 0; i < 5; i++) {
+    const v = c.inputs[large + i];
+    if (v) bind[`v${i}`] = { in: large + i };
+    offsets[`o${i}`] = v?.offset ?? 0;
+  }
+  return { big, bind, offsets };
+}
+
+/** y[n,c,i] = f(a[n,c,i], b[n,c,i], channel values): one kernel, vec4 along the plane where that fits. */
+export function channelMap<A extends Attrs>(
+  large: 1 | 2,
+  hooksOf: (a: A) => ChannelHooks,
+  scalars: (call: Call<A>) => readonly number[],
+): Kernel<A> {
+  const dispatch = (c: Call<A>, vec: boolean): Dispatch => {
+    const hooks = hooksOf(c.attrs);
+    const { big, bind, offsets } = operands(c, large);
+    const [y] = c.outputs;
+    const g = channelsOf(y, "channelMap");
+    const v = vec ? 4 : 1;
+    const [a, b] = [big[0], big[1] ?? big[0]];
+    const [e0 = 0, e1 = 0] = scalars(c);
+    const WG = streamGroup(c);
+    const rowsPer = c.device.software ? 8 : 4;
+    return {
+      shader: "channel_map",
+      params: { WG, UNROLL: rowsPer },
+      types: { V: vec ? "vec4<f32>" : "f32" },
+      hooks: {
+        channel: hooks.channel,
+        f: hooks.body(vec),
+        ...(large === 2 ? { load_b: "return b[i];" } : {}),
+      },
+      bind: { ...bind, y: { out: 0 } },
+      uniforms: {
+        total: (g.n * g.c * g.plane) / v,
+        plane: g.plane / v,
+        c: g.c,
+        a0: a.offset / v,
+        an: a.batchStride / v,
+        b0: b.offset / v,
+        bn: b.batchStride / v,
+        y0: y.offset / v,
+        yn: y.batchStride / v,
+        ...offsets,
+        e0,
+        e1,
+      },
+      grid: foldGrid(ceilDiv((g.n * g.c * g.plane) / v, WG * rowsPer), c.device),
+    };
+  };
+  return {
+    name: "map",
+    dispatches: (c) => {
+      const { big } = operands(c, large);
+      return [dispatch(c, vec4Able(channelsOf(c.outputs[0], "channelMap").plane, [...big, c.outputs[0]]))];
+    },
+  };
+}
+
+/**
+ * Per channel two sums of terms over (n, i), finished into two outputs. `PASSES` 2 gives the term of the second sum
+ * the mean of the first (for variances). One workgroup a channel, or (lanes) one lane a channel for small planes.
+ */
+export function channelReduce<A extends Attrs>(
+  large: 1 | 2,
+  hooksOf: (a: A) => ReduceHooks,
+  passes: 1 | 2,
+  scalars: (call: Call<A>) => readonly number[],
+): Kernel<A>[] {
+  const dispatch = (c: Call<A>, lanes: boolean): Dispatch => {
+    const hooks = hooksOf(c.attrs);
+    const { big, bind, offsets } = operands(c, large);
+    const g = channelsOf(c.inputs[0], "channelReduce");
+    const vec = vec4Able(g.plane, big);
+    const v = vec ? 4 : 1;
+    const [a, b] = [big[0], big[1] ?? big[0]];
+    const [e0 = 0, e1 = 0] = scalars(c);
+    const WG = lanes ? 1 : c.device.software ? 8 : 64;
+    const LANES = lanes ? 8 : 1;
+    return {
+      shader: "channel_reduce",
+      params: { WG, LANES, PASSES: passes },
+      types: { V: vec ? "vec4<f32>" : "f32" },
+      hooks: {
+        channel: hooks.channel,
+        first: hooks.body(vec),
+        second: hooks.second(vec),
+        total: vec ? "return (v.x + v.y) + (v.z + v.w);" : "return v;",
+        finish: hooks.finish,
+        ...(large === 2 ? { load_b: "return b[i];" } : {}),
+      },
+      bind: { ...bind, r0: { out: 0 }, r1: { out: 1 } },
+      uniforms: {
+        n: g.n,
+        c: g.c,
+        plane: g.plane / v,
+        count: g.n * g.plane,
+        a0: a.offset / v,
+        an: a.batchStride / v,
+        b0: b.offset / v,
+        bn: b.batchStride / v,
+        y0: c.outputs[0].offset,
+        y1: c.outputs[1].offset,
+        ...offsets,
+        e0,
+        e1,
+      },
+      grid: foldGrid(ceilDiv(g.c, LANES), c.device),
+    };
+  };
+  return [
+    { name: "group", dispatches: (c) => [dispatch(c, false)] },
+    {
+      name: "lanes",
+      score: (c) => (c.device.software && channelsOf(c.inputs[0], "").plane <= 64 ? 1 : -1),
+      when: () => true,
+      dispatches: (c) => [dispatch(c, true)],
+    },
+  ];
+}

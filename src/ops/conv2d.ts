@@ -1,0 +1,323 @@
+// conv2d — y[n,k,p,q] = act(bias[k] + Σ_{c,r,s} pro(x[n, c, p·sh-pt+r·dh, q·sw-pl+s·dw])·w[k,c,r,s])
+// NCHW · OIHW, groups (depthwise included), asymmetric padding [top, bottom, left, right]. pro is the identity, or
+// act(x·scale[c] + shift[c]) with zero padding after it (a batch norm folded into the load); act is ReLU or nothing.
+// Inputs: x, w, then bias (attrs.bias), then scale and shift (attrs.prologue).
+
+import { ShapeError } from "../core/error.ts";
+import { numel, show, type TypeOf } from "../core/shape.ts";
+import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
+import type { Value } from "../graph/node.ts";
+import { type Bound, type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import { call, sum } from "./build.ts";
+import {
+  applyPrologue,
+  type ConvAttrs,
+  convOutput,
+  geometry,
+  type Prologue,
+  prefersSubgroups,
+  prologueHooks,
+  reluOf,
+  walkConv,
+} from "./conv_shape.ts";
+import {
+  type PointwiseCall,
+  pointwiseDispatch,
+  pointwiseFits,
+  type StripCall,
+  stripDispatch,
+  stripPick,
+} from "./conv_tiles.ts";
+import { ceilDiv } from "./layout.ts";
+
+export interface Conv2dAttrs extends ConvAttrs {
+  readonly bias: boolean;
+  readonly prologue: Prologue;
+  readonly relu: boolean;
+}
+
+interface Roles<T> {
+  readonly x: T;
+  readonly w: T;
+  readonly bias?: T;
+  readonly scale?: T;
+  readonly shift?: T;
+}
+
+function roles<T>(inputs: readonly T[], a: Conv2dAttrs): Roles<T> {
+  const at = a.bias ? 3 : 2;
+  const fused = a.prologue !== "none";
+  return {
+    x: inputs[0],
+    w: inputs[1],
+    bias: a.bias ? inputs[2] : undefined,
+    scale: fused ? inputs[at] : undefined,
+    shift: fused ? inputs[at + 1] : undefined,
+  };
+}
+
+function infer(inputs: readonly TypeOf[], a: Conv2dAttrs): TypeOf[] {
+  const r = roles(inputs, a);
+  const shape = convOutput("conv2d", r.x, r.w, a);
+  if (r.bias && (r.bias.shape.length !== 1 || r.bias.shape[0] !== shape[1])) {
+    throw new ShapeError(
+      `conv2d: bias must have one value for each of ${shape[1]} output channels, got ${show(r.bias)}`,
+    );
+  }
+  for (const s of [r.scale, r.shift]) {
+    if (s && numel(s.shape) !== r.x.shape[1])
+      throw new ShapeError(`conv2d: scale and shift need ${r.x.shape[1]} values, got ${show(s)}`);
+  }
+  return [{ shape, dtype: "f32" }];
+}
+
+function convolve(inputs: readonly NDArray[], a: Conv2dAttrs, relu: boolean): NDArray {
+  const r = roles(inputs, a);
+  const x = applyPrologue(r.x, a.prologue, r.scale, r.shift);
+  const g = geometry(x.shape, r.w.shape, a);
+  const out = new Float64Array(g.n * g.k * g.oh * g.ow);
+  const plane = g.oh * g.ow;
+  if (r.bias) for (let i = 0; i < out.length; i++) out[i] = r.bias.data[Math.floor(i / plane) % g.k];
+  const sw = a.stride[1];
+  walkConv(g, a, (xi, wi, yi, count) => {
+    const w = r.w.data[wi];
+    for (let i = 0; i < count; i++) out[yi + i] += w * x.data[xi + i * sw];
+  });
+  return ndarray([g.n, g.k, g.oh, g.ow], relu ? out.map((v) => (v < 0 ? 0 : v)) : out);
+}
+
+function magnitude(inputs: readonly NDArray[], a: Conv2dAttrs): NDArray {
+  const r = roles(inputs, a);
+  const abs = inputs.map((t) => mapArray(t, Math.abs));
+  // |x·scale| + |shift| bounds what the load rounds, whatever the ReLU then keeps.
+  return convolve(abs, { ...a, prologue: r.scale ? "affine" : "none" }, false);
+}
+
+function hooksOf(a: Conv2dAttrs, vec: boolean): Record<string, string> {
+  const out = prologueHooks(a.prologue, vec);
+  if (a.bias) out.start = "return bias[m];";
+  if (a.relu) out.activate = `return ${reluOf("v", vec)};`;
+  return out;
+}
+
+function bindOf(a: Conv2dAttrs): Record<string, Bound> {
+  const r = roles(a.bias ? [0, 1, 2, 3, 4] : [0, 1, 2, 3], a);
+  const bind: Record<string, Bound> = { x: { in: 0 }, w: { in: 1 }, y: { out: 0 } };
+  if (r.bias !== undefined) bind.bias = { in: r.bias };
+  if (r.scale !== undefined) bind.scale = { in: r.scale };
+  if (r.shift !== undefined) bind.shift = { in: r.shift };
+  return bind;
+}
+
+/** Baseline: one invocation per output element, right for everything. */
+const direct: Kernel<Conv2dAttrs> = {
+  name: "direct",
+  dispatches: (c) => {
+    const a = c.attrs;
+    const [x, w] = c.inputs;
+    const [y] = c.outputs;
+    const g = geometry(x.shape, w.shape, a);
+    const WG = c.device.software ? 8 : 64;
+    const hooks = hooksOf(a, false);
+    if (a.bias) hooks.start = "return bias[k];";
+    return [
+      {
+        shader: "conv2d_direct",
+        params: { WG },
+        hooks,
+        bind: bindOf(a),
+        uniforms: {
+          x0: x.offset,
+          xn: x.batchStride,
+          w0: w.offset,
+          y0: y.offset,
+          yn: y.batchStride,
+          ih: g.ih,
+          iw: g.iw,
+          oh: g.oh,
+          ow: g.ow,
+          kh: g.kh,
+          kw: g.kw,
+          sh: a.stride[0],
+          sw: a.stride[1],
+          dh: a.dilation[0],
+          dw: a.dilation[1],
+          pt: a.padding[0],
+          pl: a.padding[2],
+          cg: g.cg,
+          kg: g.kg,
+          pad: 0,
+        },
+        grid: [ceilDiv(g.oh * g.ow, WG), g.k, g.n],
+      },
+    ];
+  },
+};
+
+const isPointwise = (w: TypeOf, a: ConvAttrs) =>
+  a.groups === 1 &&
+  w.shape[2] === 1 &&
+  w.shape[3] === 1 &&
+  a.stride.every((s) => s === 1) &&
+  a.padding.every((v) => v === 0);
+
+function pointwiseCall(c: Call<Conv2dAttrs>): PointwiseCall {
+  const [x, w] = c.inputs;
+  const [n, k, h, width] = x.shape;
+  return { n, k, m: w.shape[0], plane: h * width, x, y: c.outputs[0] };
+}
+
+function pointwise(sg: boolean): Kernel<Conv2dAttrs> {
+  return {
+    name: sg ? "pointwise_sg" : "pointwise",
+    when: (c) =>
+      (!sg || c.device.subgroups) && isPointwise(c.inputs[1], c.attrs) && pointwiseFits(pointwiseCall(c)),
+    score: (c) => (sg ? (prefersSubgroups(c.device) ? 9 : 2) : 5),
+    space: sg ? { TG: [4, 2, 1] } : { TG: [1, 2] },
+    pick: sg ? (c) => ({ TG: c.inputs[1].shape[0] > 16 ? 4 : c.inputs[1].shape[0] > 8 ? 2 : 1 }) : undefined,
+    dispatches: (c) => {
+      const p = pointwiseCall(c);
+      const rest = { hooks: hooksOf(c.attrs, true), bind: bindOf(c.attrs) };
+      return [pointwiseDispatch(p, sg, c, { w0: c.inputs[1].offset, wk: 1, wm: p.k }, rest)];
+    },
+  };
+}
+
+function stripCall(c: Call<Conv2dAttrs>): StripCall {
+  const [x, w] = c.inputs;
+  const g = geometry(x.shape, w.shape, c.attrs);
+  const { stride, dilation, padding } = c.attrs;
+  return { ...g, m: g.k, k: g.c, stride, dilation, pt: padding[0], pl: padding[2], x, y: c.outputs[0] };
+}
+
+function strip(sg: boolean): Kernel<Conv2dAttrs> {
+  return {
+    name: sg ? "strip_sg" : "strip",
+    when: (c) => (!sg || c.device.subgroups) && c.attrs.groups === 1,
+    score: (c) => (sg ? (prefersSubgroups(c.device) ? 8 : 1) : 4),
+    space: sg ? { TG: [2, 1], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
+    pick: (c) =>
+      sg
+        ? stripPick(c.outputs[0].shape[3], c.inputs[1].shape[0])
+        : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 },
+    dispatches: (c) => {
+      const s = stripCall(c);
+      const taps = s.kh * s.kw;
+      const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs) };
+      return [stripDispatch(s, sg, c, { w0: c.inputs[1].offset, wk: taps, wm: s.k * taps, wt: 1 }, rest)];
+    },
+  };
+}
+
+/** Cut over pictures, output channels, or input channels (parts added; bias, ReLU and prologue need the whole sum). */
+function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: Conv2dAttrs): SplitAxis[] {
+  const extra = inputs.length - 2;
+  const none = new Array<null>(extra).fill(null);
+  const perOut = inputs.slice(2).map((_, i) => (a.bias && i === 0 ? 0 : null));
+  const axes: SplitAxis[] = [
+    { extent: y.shape[0], inputs: [0, null, ...none], outputs: [0], merge: "concat" },
+    { extent: a.groups === 1 ? y.shape[1] : 1, inputs: [null, 0, ...perOut], outputs: [1], merge: "concat" },
+  ];
+  if (!a.bias && !a.relu && a.prologue === "none" && a.groups === 1) {
+    axes.push({ extent: inputs[0].shape[1], inputs: [1, 1], outputs: [null], merge: "sum" });
+  }
+  return axes;
+}
+
+function vjp(
+  inputs: readonly Value[],
+  a: Conv2dAttrs,
+  g: Value | null,
+  needs: readonly boolean[],
+): (Value | null)[] {
+  if (a.relu || a.prologue !== "none")
+    throw new Error("conv2d: fused forms are made after backward, never before");
+  if (!g) return inputs.map(() => null);
+  const [x, w] = inputs;
+  const geo = { stride: a.stride, padding: a.padding, dilation: a.dilation, groups: a.groups };
+  const [, , h, width] = x.shape;
+  const [, , kh, kw] = w.shape;
+  const out = [
+    needs[0] ? call("conv2dInput", [g, w], { ...geo, size: [h, width] }) : null,
+    needs[1] ? call("conv2dWeight", [x, g], { ...geo, kernel: [kh, kw], prologue: "none" }) : null,
+  ];
+  if (a.bias) out.push(needs[2] ? sum(g, [0, 2, 3]) : null);
+  return out;
+}
+
+const plain = {
+  bias: false,
+  prologue: "none",
+  relu: false,
+  groups: 1,
+  stride: [1, 1],
+  padding: [0, 0, 0, 0],
+  dilation: [1, 1],
+} as const;
+const x = (...shape: number[]) => ({ shape });
+
+defineOp<Conv2dAttrs>({
+  name: "conv2d",
+  infer,
+  ref: (inputs, a) => [convolve(inputs, a, a.relu)],
+  vjp: ({ inputs, attrs, gy: [g], needs }) => vjp(inputs, attrs, g, needs),
+  terms: ([, w]) => numel(w.shape.slice(1)) + 2,
+  exact: true,
+  magnitude: (inputs, a) => [magnitude(inputs, a)],
+  cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
+  kernels: [direct, strip(false), pointwise(false), strip(true), pointwise(true)],
+  samples: [
+    { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
+    { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },
+    {
+      inputs: [x(2, 4, 7, 7), x(6, 2, 3, 3)],
+      attrs: { ...plain, groups: 2, padding: [1, 1, 1, 1], stride: [2, 2] },
+    },
+    {
+      note: "depthwise",
+      inputs: [x(1, 3, 5, 6), x(3, 1, 3, 3)],
+      attrs: { ...plain, groups: 3, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "dilated",
+      inputs: [x(1, 2, 9, 9), x(2, 2, 3, 3)],
+      attrs: { ...plain, dilation: [2, 3], padding: [2, 2, 3, 3] },
+    },
+    {
+      note: "asymmetric padding",
+      inputs: [x(1, 2, 6, 6), x(2, 2, 3, 3)],
+      attrs: { ...plain, stride: [2, 2], padding: [0, 1, 0, 1] },
+    },
+    { note: "1x1", inputs: [x(2, 5, 4, 4), x(11, 5, 1, 1)], attrs: plain },
+    {
+      note: "1x1 with bias",
+      inputs: [x(3, 9, 2, 2), x(33, 9, 1, 1), x(33)],
+      attrs: { ...plain, bias: true },
+    },
+    {
+      note: "7x7/2 stem",
+      inputs: [x(1, 3, 16, 16), x(9, 3, 7, 7)],
+      attrs: { ...plain, stride: [2, 2], padding: [3, 3, 3, 3] },
+    },
+    { note: "odd plane", inputs: [x(1, 3, 7, 7), x(5, 3, 1, 1)], attrs: plain },
+    {
+      note: "batch norm on load, bias, ReLU",
+      inputs: [x(2, 3, 4, 4), x(4, 3, 3, 3), x(4), x(3), x(3)],
+      attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu", padding: [1, 1, 1, 1] },
+      differentiable: false,
+    },
+    {
+      note: "batch norm on load, 1x1",
+      inputs: [x(2, 6, 4, 4), x(20, 6, 1, 1), x(6), x(6)],
+      attrs: { ...plain, prologue: "affineRelu" },
+      differentiable: false,
+    },
+    {
+      note: "affine on load, groups",
+      inputs: [x(1, 4, 5, 5), x(4, 2, 3, 3), x(4), x(4)],
+      attrs: { ...plain, groups: 2, prologue: "affine" },
+      differentiable: false,
+    },
+  ],
+  split,
+});

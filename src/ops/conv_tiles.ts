@@ -1,0 +1,119 @@
+// The two register tiles that convolutions share: `pointwise` for 1×1 (and its input gradient, with the weight
+// strides swapped) and `strip` for any kernel without groups (and its input gradient at stride 1, taps backwards).
+
+import type { Call, Dispatch } from "../graph/op.ts";
+import { ceilDiv } from "./layout.ts";
+
+/** What the pointwise tile needs of x [n,k,·] and y [n,m,·]: also used by the input gradient. */
+export interface PointwiseCall {
+  readonly n: number;
+  readonly k: number;
+  readonly m: number;
+  readonly plane: number;
+  readonly x: { readonly offset: number; readonly batchStride: number };
+  readonly y: { readonly offset: number; readonly batchStride: number };
+}
+
+export function pointwiseFits(p: PointwiseCall): boolean {
+  return [p.plane, p.x.offset, p.x.batchStride, p.y.offset, p.y.batchStride].every((v) => v % 4 === 0);
+}
+
+export function pointwiseDispatch(
+  p: PointwiseCall,
+  sg: boolean,
+  c: { device: Call["device"]; params: Call["params"] },
+  weights: { w0: number; wk: number; wm: number },
+  rest: Pick<Dispatch, "hooks" | "bind">,
+): Dispatch {
+  const hw4 = p.plane / 4;
+  const WG = sg || c.device.software ? 8 : 64;
+  const TG = c.params.TG;
+  return {
+    shader: sg ? "conv2d_pointwise_sg" : "conv2d_pointwise",
+    params: sg ? { TG } : { WG, TG },
+    ...rest,
+    uniforms: {
+      k: p.k,
+      m: p.m,
+      hw4,
+      q: p.n * hw4,
+      x0: p.x.offset / 4,
+      xn: p.x.batchStride / 4,
+      y0: p.y.offset / 4,
+      yn: p.y.batchStride / 4,
+      ...weights,
+      pad: 0,
+    },
+    grid: [ceilDiv(p.n * hw4, WG), ceilDiv(p.m, 8 * TG), 1],
+  };
+}
+
+/** What the strip tile needs: also used by the input gradient at stride 1. */
+export interface StripCall {
+  readonly n: number;
+  readonly k: number;
+  readonly m: number;
+  readonly ih: number;
+  readonly iw: number;
+  readonly oh: number;
+  readonly ow: number;
+  readonly kh: number;
+  readonly kw: number;
+  readonly stride: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  readonly pt: number;
+  readonly pl: number;
+  readonly x: { readonly offset: number; readonly batchStride: number };
+  readonly y: { readonly offset: number; readonly batchStride: number };
+}
+
+/** Strip length for an output row: whole strips where possible, few registers. */
+export function stripLength(ow: number): number {
+  for (const sp of [8, 7, 4]) if (ow % sp === 0) return sp;
+  return ow >= 8 ? 8 : ow >= 4 ? 4 : 2;
+}
+
+export function stripPick(ow: number, m: number): { TG: number; SP: number } {
+  return { SP: stripLength(ow), TG: m > 8 ? 2 : 1 };
+}
+
+export function stripDispatch(
+  s: StripCall,
+  sg: boolean,
+  c: { device: Call["device"]; params: Call["params"] },
+  weights: { w0: number; wk: number; wm: number; wt: number },
+  rest: Pick<Dispatch, "hooks" | "bind">,
+): Dispatch {
+  const { TG, SP } = c.params;
+  const strips = ceilDiv(s.ow, SP);
+  const total = s.n * s.oh * strips;
+  const WG = sg || c.device.software ? 8 : 64;
+  const baked = { TG, SP, KW: s.kw, SW: s.stride[1], DW: s.dilation[1] };
+  return {
+    shader: sg ? "conv2d_strip_sg" : "conv2d_strip",
+    params: sg ? baked : { WG, ...baked },
+    ...rest,
+    uniforms: {
+      k: s.k,
+      m: s.m,
+      ih: s.ih,
+      iw: s.iw,
+      oh: s.oh,
+      ow: s.ow,
+      strips,
+      total,
+      kh: s.kh,
+      sh: s.stride[0],
+      dh: s.dilation[0],
+      pt: s.pt,
+      pl: s.pl,
+      x0: s.x.offset,
+      xn: s.x.batchStride,
+      y0: s.y.offset,
+      yn: s.y.batchStride,
+      ...weights,
+      pad: 0,
+    },
+    grid: [ceilDiv(total, WG), ceilDiv(s.m, 8 * TG), 1],
+  };
+}

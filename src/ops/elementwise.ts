@@ -1,0 +1,218 @@
+// Elementwise ops with broadcasting: y[i] = f(a[i], b[i], c[i]). Every op is a row of a table (unary.ts, binary.ts);
+// this file makes from a row the op, its gradient op and their two kernels (elementwise.wgsl for any strides,
+// elementwise_vec4.wgsl for dense operands).
+
+import type { DType } from "../core/dtype.ts";
+import { ShapeError } from "../core/error.ts";
+import { broadcastShapes, broadcastStrides, numel, show, type TypeOf } from "../core/shape.ts";
+import { forEachIndex, type NDArray, ndarray, offsetOf } from "../graph/array.ts";
+import type { Attrs } from "../graph/node.ts";
+import type { Bound, Call, Dispatch, Kernel, SplitAxis } from "../graph/op.ts";
+import {
+  ceilDiv,
+  collapse,
+  foldGrid,
+  isDense,
+  pad8,
+  rankParam,
+  rowSize,
+  streamGroup,
+  stridesAs,
+} from "./layout.ts";
+
+const WGSL: Readonly<Record<DType, string>> = { f32: "f32", i32: "i32", u32: "u32", u8: "u32" };
+const LETTERS = ["a", "b", "c"] as const;
+
+/** The common dtype of the operands, or an error naming the op. */
+export function commonDtype(name: string, inputs: readonly TypeOf[], allowed: readonly DType[]): DType {
+  const dtype = inputs[0].dtype;
+  if (!allowed.includes(dtype) || inputs.some((t) => t.dtype !== dtype)) {
+    throw new ShapeError(
+      `${name}: takes ${allowed.join(" or ")} tensors of one dtype, got ${inputs.map(show).join(" and ")}`,
+    );
+  }
+  return dtype;
+}
+
+export function broadcastInfer(name: string, inputs: readonly TypeOf[]): number[] {
+  const shape = broadcastShapes(
+    inputs.map((t) => t.shape),
+    name,
+  );
+  if (shape.length > 8) throw new ShapeError(`${name}: at most 8 dimensions, got ${show(inputs[0])}`);
+  return shape;
+}
+
+/** The float64 loop behind every elementwise reference. */
+export function mapBroadcast(
+  inputs: readonly NDArray[],
+  dtype: DType,
+  f: (...v: number[]) => number,
+): NDArray {
+  const shape = broadcastShapes(
+    inputs.map((t) => t.shape),
+    "elementwise",
+  );
+  const strides = inputs.map((t) => broadcastStrides(t.shape, shape));
+  const out = new Float64Array(numel(shape));
+  const args = new Array<number>(inputs.length);
+  forEachIndex(shape, (index, flat) => {
+    for (let k = 0; k < inputs.length; k++) args[k] = inputs[k].data[offsetOf(index, strides[k])];
+    out[flat] = f(...args);
+  });
+  return ndarray(shape, out, dtype);
+}
+
+export interface Expression {
+  /** WGSL of the operands, called by `names`, and of the scalars s0, s1. */
+  readonly wgsl: string;
+  readonly names: readonly string[];
+  /** Values of s0 and s1. */
+  readonly scalars?: (attrs: Attrs) => readonly number[];
+}
+
+/** Bodies of the hooks: `f` names its operands as the row does; unused operands keep the default loads. */
+function hooks(e: Expression, call: Call): Record<string, string> {
+  const names = e.names.map((name, i) => `let ${name} = p${i};`).join(" ");
+  const out: Record<string, string> = { f: `${names} return ${e.wgsl};` };
+  for (const letter of LETTERS.slice(1, call.inputs.length)) out[`load_${letter}`] = `return ${letter}[i];`;
+  return out;
+}
+
+function types(call: Call): Record<string, string> {
+  const out: Record<string, string> = { TY: WGSL[call.outputs[0].dtype] };
+  LETTERS.forEach((_, i) => {
+    out[`T${"ABC"[i]}`] = WGSL[call.inputs[i]?.dtype ?? "f32"];
+  });
+  return out;
+}
+
+function binds(call: Call): Record<string, Bound> {
+  const bind: Record<string, Bound> = { y: { out: 0 } };
+  call.inputs.forEach((_, i) => {
+    bind[LETTERS[i]] = { in: i };
+  });
+  return bind;
+}
+
+/** One strided pass; also permute, expand and every copy, with strides of their own. */
+export function stridedDispatch(
+  e: Expression,
+  call: Call,
+  shape: readonly number[],
+  inputs: readonly { offset: number; strides: readonly number[] }[],
+  outStrides?: readonly number[],
+): Dispatch {
+  const y = call.outputs[0];
+  const lists = [...inputs.map((i) => i.strides), outStrides ?? stridesAs(y, shape)];
+  const c = collapse(shape, lists);
+  const scalars = e.scalars?.(call.attrs) ?? [];
+  const WG = streamGroup(call);
+  const UNROLL = call.device.software ? 8 : 4;
+  const of = (i: number) => pad8(c.strides[i] ?? [], 0);
+  return {
+    shader: "elementwise",
+    params: { WG, UNROLL, RANK: rankParam(c.shape.length) },
+    types: types(call),
+    hooks: hooks(e, call),
+    bind: binds(call),
+    uniforms: {
+      total: numel(shape),
+      a0: inputs[0]?.offset ?? 0,
+      b0: inputs[1]?.offset ?? 0,
+      c0: inputs[2]?.offset ?? 0,
+      y0: y.offset,
+      s0: scalars[0] ?? 0,
+      s1: scalars[1] ?? 0,
+      pad: 0,
+      shape: pad8(c.shape, 1),
+      as_: inputs.length > 0 ? of(0) : pad8([], 0),
+      bs: inputs.length > 1 ? of(1) : pad8([], 0),
+      cs: inputs.length > 2 ? of(2) : pad8([], 0),
+      ys: of(inputs.length),
+    },
+    grid: foldGrid(ceilDiv(numel(shape), WG * UNROLL), call.device),
+  };
+}
+
+/** Dense f32 operands of the output's shape whose rows are whole vec4. */
+function vec4Fits(call: Call): boolean {
+  const y = call.outputs[0];
+  const row = rowSize(y.shape);
+  return [...call.inputs, y].every(
+    (o) =>
+      o.dtype === "f32" &&
+      o.shape.length === y.shape.length &&
+      o.shape.every((d, i) => d === y.shape[i]) &&
+      o.offset % 4 === 0 &&
+      (isDense(o) ? numel(y.shape) % 4 === 0 : row % 4 === 0 && o.batchStride % 4 === 0),
+  );
+}
+
+function vec4Dispatch(e: Expression, call: Call): Dispatch {
+  const y = call.outputs[0];
+  const all = [...call.inputs, y];
+  const dense = all.every(isDense);
+  const total4 = numel(y.shape) / 4;
+  const row4 = dense ? total4 : rowSize(y.shape) / 4;
+  const scalars = e.scalars?.(call.attrs) ?? [];
+  const WG = streamGroup(call);
+  const UNROLL = call.device.software ? 8 : 4;
+  const place = (o: (typeof all)[number] | undefined) =>
+    o ? [o.offset / 4, dense || isDense(o) ? row4 : o.batchStride / 4] : [0, 0];
+  const [a, b, c] = [0, 1, 2].map((i) => place(call.inputs[i]));
+  const [y0, yn] = place(y);
+  return {
+    shader: "elementwise_vec4",
+    params: { WG, UNROLL },
+    hooks: hooks(e, call),
+    bind: binds(call),
+    uniforms: {
+      total4,
+      row4,
+      a0: a[0],
+      an: a[1],
+      b0: b[0],
+      bn: b[1],
+      c0: c[0],
+      cn: c[1],
+      y0,
+      yn,
+      s0: scalars[0] ?? 0,
+      s1: scalars[1] ?? 0,
+    },
+    grid: foldGrid(ceilDiv(total4, WG * UNROLL), call.device),
+  };
+}
+
+/** The two kernels of every elementwise op. */
+export function elementwiseKernels(e: Expression): readonly Kernel[] {
+  return [
+    {
+      name: "strided",
+      dispatches: (call) => {
+        const shape = call.outputs[0].shape;
+        const inputs = call.inputs.map((o) => ({ offset: o.offset, strides: stridesAs(o, shape) }));
+        return [stridedDispatch(e, call, shape, inputs)];
+      },
+    },
+    { name: "vec4", when: vec4Fits, score: () => 1, dispatches: (call) => [vec4Dispatch(e, call)] },
+  ];
+}
+
+/** Elementwise work can be cut along any axis; operands that repeat along it go whole to every part. */
+export function elementwiseSplit(
+  inputs: readonly TypeOf[],
+  outputs: readonly TypeOf[],
+): readonly SplitAxis[] {
+  const shape = outputs[0].shape;
+  return shape.map((extent, d) => ({
+    extent,
+    inputs: inputs.map((t) => {
+      const own = d - (shape.length - t.shape.length);
+      return own < 0 || t.shape[own] === 1 ? null : own;
+    }),
+    outputs: outputs.map(() => d),
+    merge: "concat" as const,
+  }));
+}

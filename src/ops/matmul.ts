@@ -1,0 +1,247 @@
+// matmul — y[b, m, n] = Σ_k A[b, m, k] · B[b, k, n], A = a or its transpose (transA), B likewise: NN, NT, TN, TT.
+// Matrices, or batches of them; a batch of one goes with every batch. f32.
+
+import { ShapeError } from "../core/error.ts";
+import { numel, show, type TypeOf } from "../core/shape.ts";
+import { type NDArray, ndarray } from "../graph/array.ts";
+import type { Attrs, Value } from "../graph/node.ts";
+import {
+  type Call,
+  type Dispatch,
+  defineOp,
+  type Kernel,
+  type Operand,
+  type SplitAxis,
+} from "../graph/op.ts";
+import { call, sumTo } from "./build.ts";
+import { ceilDiv } from "./layout.ts";
+
+interface MatmulAttrs extends Attrs {
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+interface Sizes {
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+function sizes(a: TypeOf, b: TypeOf, { transA, transB }: MatmulAttrs): Sizes {
+  const ra = a.shape.length;
+  const rb = b.shape.length;
+  const bad = (why: string) =>
+    new ShapeError(`matmul: ${why} (a: ${show(a)}${transA ? "ᵀ" : ""}, b: ${show(b)}${transB ? "ᵀ" : ""})`);
+  if (ra !== rb || (ra !== 2 && ra !== 3) || a.dtype !== "f32" || b.dtype !== "f32")
+    throw bad("takes two f32 matrices, or two batches of them");
+  const [m, k] = transA ? [a.shape[ra - 1], a.shape[ra - 2]] : [a.shape[ra - 2], a.shape[ra - 1]];
+  const [k2, n] = transB ? [b.shape[rb - 1], b.shape[rb - 2]] : [b.shape[rb - 2], b.shape[rb - 1]];
+  if (k !== k2) throw bad(`the inner extents ${k} and ${k2} differ`);
+  const [ba, bb] = ra === 3 ? [a.shape[0], b.shape[0]] : [1, 1];
+  if (ba !== bb && ba !== 1 && bb !== 1) throw bad(`batches of ${ba} and ${bb} do not go together`);
+  return { batch: Math.max(ba, bb), m, n, k };
+}
+
+/** Strides of [batch, row, column] of the (possibly transposed) operand. */
+function matrixStrides(o: Operand, transposed: boolean): [number, number, number] {
+  const cols = o.shape[o.shape.length - 1];
+  const batched = o.shape.length === 3;
+  const row = batched ? cols : o.batchStride;
+  const batch = batched && o.shape[0] > 1 ? o.batchStride : 0;
+  return transposed ? [batch, 1, row] : [batch, row, 1];
+}
+
+function matmulRef(a: NDArray, b: NDArray, attrs: MatmulAttrs, abs: boolean): NDArray {
+  const { batch, m, n, k } = sizes(a, b, attrs);
+  const dense = (o: NDArray): Operand => ({ ...o, offset: 0, batchStride: numel(o.shape.slice(1)) });
+  const [ab, am, ak] = matrixStrides(dense(a), attrs.transA);
+  const [bb, bk, bn] = matrixStrides(dense(b), attrs.transB);
+  const out = new Float64Array(batch * m * n);
+  for (let z = 0; z < batch; z++) {
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        let s = 0;
+        for (let t = 0; t < k; t++) {
+          const p = a.data[z * ab + i * am + t * ak] * b.data[z * bb + t * bk + j * bn];
+          s += abs ? Math.abs(p) : p;
+        }
+        out[(z * m + i) * n + j] = s;
+      }
+    }
+  }
+  return ndarray(a.shape.length === 3 ? [batch, m, n] : [m, n], out);
+}
+
+function common(c: Call<MatmulAttrs>) {
+  const [a, b] = c.inputs;
+  const y = c.outputs[0];
+  const s = sizes(a, b, c.attrs);
+  const [ab, am, ak] = matrixStrides(a, c.attrs.transA);
+  const [bb, bk, bn] = matrixStrides(b, c.attrs.transB);
+  const [yb, ym] = matrixStrides(y, false);
+  return { ...s, ab, am, ak, bb, bk, bn, yb, ym, a0: a.offset, b0: b.offset, y0: y.offset };
+}
+
+const BIND: Dispatch["bind"] = { a: { in: 0 }, b: { in: 1 }, y: { out: 0 } };
+
+/** Baseline: one invocation per output. */
+const direct: Kernel<MatmulAttrs> = {
+  name: "direct",
+  dispatches: (c) => {
+    const { batch, m, n, ...rest } = common(c);
+    const WX = 8;
+    const WY = c.device.software ? 1 : 8;
+    return [
+      {
+        shader: "matmul_direct",
+        params: { WX, WY },
+        bind: BIND,
+        uniforms: { m, n, ...rest },
+        grid: [ceilDiv(n, WX), ceilDiv(m, WY), batch],
+      },
+    ];
+  },
+};
+
+/** A register tile of TM rows by 4 columns; b's columns are contiguous (NN, TN). */
+const columns: Kernel<MatmulAttrs> = {
+  name: "columns",
+  when: (c) => {
+    const s = common(c);
+    const vec = [s.n, s.bk, s.bb, s.b0, s.yb, s.ym, s.y0].every((v) => v % 4 === 0);
+    return s.bn === 1 && vec;
+  },
+  score: () => 2,
+  space: { TM: [8, 4, 16] },
+  dispatches: (c) => {
+    const s = common(c);
+    const { TM } = c.params;
+    const WG = c.device.software ? 8 : 64;
+    const v = (x: number) => x / 4;
+    return [
+      {
+        shader: "matmul_columns",
+        params: { WG, TM },
+        bind: BIND,
+        uniforms: {
+          m: s.m,
+          n4: v(s.n),
+          k: s.k,
+          ab: s.ab,
+          am: s.am,
+          ak: s.ak,
+          a0: s.a0,
+          bb: v(s.bb),
+          bk: v(s.bk),
+          b0: v(s.b0),
+          yb: v(s.yb),
+          ym: v(s.ym),
+          y0: v(s.y0),
+        },
+        grid: [ceilDiv(v(s.n), WG), ceilDiv(s.m, TM), s.batch],
+      },
+    ];
+  },
+};
+
+/** Dot products along a contiguous k (NT: the forward of a linear layer): TM rows per invocation. */
+const rows: Kernel<MatmulAttrs> = {
+  name: "rows",
+  when: (c) => {
+    const s = common(c);
+    return s.ak === 1 && s.bk === 1 && [s.k, s.am, s.ab, s.a0, s.bn, s.bb, s.b0].every((v) => v % 4 === 0);
+  },
+  score: () => 2,
+  space: { TM: [8, 4] },
+  dispatches: (c) => {
+    const s = common(c);
+    const { TM } = c.params;
+    const WG = c.device.software ? 8 : 64;
+    const v = (x: number) => x / 4;
+    return [
+      {
+        shader: "matmul_rows",
+        params: { WG, TM },
+        bind: BIND,
+        uniforms: {
+          m: s.m,
+          n: s.n,
+          k4: v(s.k),
+          ab: v(s.ab),
+          am: v(s.am),
+          a0: v(s.a0),
+          bb: v(s.bb),
+          bn: v(s.bn),
+          b0: v(s.b0),
+          yb: s.yb,
+          ym: s.ym,
+          y0: s.y0,
+        },
+        grid: [ceilDiv(s.n, WG), ceilDiv(s.m, TM), s.batch],
+      },
+    ];
+  },
+};
+
+const product = (a: Value, b: Value, transA: boolean, transB: boolean): Value =>
+  call("matmul", [a, b], { transA, transB });
+
+/** Axes m, n and batch side by side, k by addition. */
+function split(inputs: readonly TypeOf[], a: MatmulAttrs): SplitAxis[] {
+  const r = inputs[0].shape.length;
+  const s = sizes(inputs[0], inputs[1], a);
+  const [am, ak] = a.transA ? [r - 1, r - 2] : [r - 2, r - 1];
+  const [bk, bn] = a.transB ? [r - 1, r - 2] : [r - 2, r - 1];
+  const axes: SplitAxis[] = [
+    { extent: s.m, inputs: [am, null], outputs: [r - 2], merge: "concat" },
+    { extent: s.n, inputs: [null, bn], outputs: [r - 1], merge: "concat" },
+    { extent: s.k, inputs: [ak, bk], outputs: [null], merge: "sum" },
+  ];
+  if (r === 3) {
+    const own = (t: TypeOf) => (t.shape[0] === 1 ? null : 0);
+    axes.unshift({
+      extent: s.batch,
+      inputs: [own(inputs[0]), own(inputs[1])],
+      outputs: [0],
+      merge: "concat",
+    });
+  }
+  return axes;
+}
+
+defineOp<MatmulAttrs>({
+  name: "matmul",
+  infer: ([a, b], attrs) => {
+    const { batch, m, n } = sizes(a, b, attrs);
+    return [{ shape: a.shape.length === 3 ? [batch, m, n] : [m, n], dtype: "f32" }];
+  },
+  ref: ([a, b], attrs) => [matmulRef(a, b, attrs, false)],
+  vjp: ({ inputs: [a, b], attrs: { transA, transB }, gy: [g], needs }) => {
+    if (!g) return [null, null];
+    // With A = op(a), B = op(b): ∂A = g·Bᵀ, ∂B = Aᵀ·g; a transposed operand wants the transpose of that.
+    const ga = () => (transA ? product(b, g, transB, true) : product(g, b, false, !transB));
+    const gb = () => (transB ? product(g, a, true, transA) : product(a, g, !transA, false));
+    return [needs[0] ? sumTo(ga(), a.shape) : null, needs[1] ? sumTo(gb(), b.shape) : null];
+  },
+  terms: ([a, b], attrs) => sizes(a, b, attrs).k,
+  exact: true,
+  magnitude: ([a, b], attrs) => [matmulRef(a, b, attrs, true)],
+  cost: ([a, b], _o, attrs) => {
+    const s = sizes(a, b, attrs);
+    return { flops: 2 * s.batch * s.m * s.n * s.k };
+  },
+  kernels: [direct, columns, rows],
+  samples: [
+    { inputs: [{ shape: [3, 5] }, { shape: [5, 4] }], attrs: { transA: false, transB: false } },
+    { inputs: [{ shape: [3, 8] }, { shape: [5, 8] }], attrs: { transA: false, transB: true } },
+    { inputs: [{ shape: [5, 3] }, { shape: [5, 8] }], attrs: { transA: true, transB: false } },
+    { inputs: [{ shape: [5, 3] }, { shape: [4, 5] }], attrs: { transA: true, transB: true } },
+    { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 5, 4] }], attrs: { transA: false, transB: false } },
+    { inputs: [{ shape: [1, 3, 4] }, { shape: [2, 12, 4] }], attrs: { transA: false, transB: true } },
+    { inputs: [{ shape: [11, 36] }, { shape: [36, 20] }], attrs: { transA: false, transB: false } },
+    { inputs: [{ shape: [9, 36] }, { shape: [13, 36] }], attrs: { transA: false, transB: true } },
+    { inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], attrs: { transA: false, transB: false } },
+  ],
+  split: (inputs, _o, attrs) => split(inputs, attrs),
+});

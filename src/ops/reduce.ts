@@ -1,0 +1,230 @@
+// Reductions over axes: sum, amax, amin. y[o] = ⊕ over r of x[o, r], in a fixed order: each lane walks r with the
+// stride of its workgroup, a tree joins the lanes, and long reductions to few outputs are cut into chunks that a
+// second dispatch joins. So a result is the same bits on every run.
+
+import { ShapeError } from "../core/error.ts";
+import { numel, type Shape, show, stridesOf, type TypeOf } from "../core/shape.ts";
+import { forEachIndex, type NDArray, ndarray, offsetOf } from "../graph/array.ts";
+import type { Attrs, Value } from "../graph/node.ts";
+import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
+import { call, div, expand, mul, reshape, sum } from "./build.ts";
+import { ceilDiv, collapse, foldGrid, operandStrides, pad8, rankParam } from "./layout.ts";
+
+interface ReduceAttrs extends Attrs {
+  readonly axes: readonly number[];
+  readonly keepDims: boolean;
+}
+
+function reducedShape(shape: Shape, a: ReduceAttrs): number[] {
+  if (a.keepDims) return shape.map((d, i) => (a.axes.includes(i) ? 1 : d));
+  return shape.filter((_, i) => !a.axes.includes(i));
+}
+
+const kept = (shape: Shape, a: ReduceAttrs) => shape.map((d, i) => (a.axes.includes(i) ? 1 : d));
+const count = (shape: Shape, a: ReduceAttrs) => a.axes.reduce((n, d) => n * shape[d], 1);
+
+function reduceRef(x: NDArray, a: ReduceAttrs, init: number, f: (acc: number, v: number) => number): NDArray {
+  const keep = kept(x.shape, a);
+  const strides = stridesOf(keep).map((s, d) => (a.axes.includes(d) ? 0 : s));
+  const out = new Float64Array(numel(keep)).fill(init);
+  forEachIndex(x.shape, (index, flat) => {
+    const o = offsetOf(index, strides);
+    out[o] = f(out[o], x.data[flat]);
+  });
+  return ndarray(reducedShape(x.shape, a), out);
+}
+
+interface Combine {
+  readonly init: string;
+  readonly combine: string;
+}
+
+/** How many chunks a long reduction to few outputs is cut into. */
+function chunksOf(outputs: number, length: number, software: boolean): number {
+  const wanted = ceilDiv(software ? 8 : 512, outputs);
+  return Math.max(1, Math.min(wanted, Math.floor(length / 4096)));
+}
+
+function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): Dispatch {
+  const [x] = c.inputs;
+  const { axes } = c.attrs;
+  const strides = operandStrides(x);
+  const pick = (inside: boolean) => x.shape.map((_, d) => d).filter((d) => axes.includes(d) === inside);
+  const side = (list: number[]) =>
+    collapse(
+      list.map((d) => x.shape[d]),
+      [list.map((d) => strides[d])],
+    );
+  const o = side(pick(false));
+  const r = side(pick(true));
+  const outputs = numel(o.shape);
+  const length = numel(r.shape);
+  return {
+    shader: "reduce",
+    params: { WG, RANK: rankParam(Math.max(o.shape.length, r.shape.length)) },
+    hooks: { init: `return ${how.init};`, combine: `return ${how.combine};` },
+    bind: { x: { in: 0 }, y: chunks > 1 ? { scratch: "partial" } : { out: 0 } },
+    uniforms: {
+      outputs,
+      length,
+      chunks,
+      per: ceilDiv(length, chunks),
+      x0: x.offset,
+      y0: chunks > 1 ? 0 : c.outputs[0].offset,
+      pad0: 0,
+      pad1: 0,
+      oshape: pad8(o.shape, 1),
+      rshape: pad8(r.shape, 1),
+      os: pad8(o.strides[0], 0),
+      rs: pad8(r.strides[0], 0),
+    },
+    grid: foldGrid(outputs * chunks, c.device),
+  };
+}
+
+/** Joins the chunks: the same shader over [outputs, chunks]. */
+function joinStage(outputs: number, chunks: number, c: Call<ReduceAttrs>, how: Combine): Dispatch {
+  return {
+    shader: "reduce",
+    params: { WG: 1, RANK: 1 },
+    hooks: { init: `return ${how.init};`, combine: `return ${how.combine};` },
+    bind: { x: { scratch: "partial" }, y: { out: 0 } },
+    uniforms: {
+      outputs,
+      length: chunks,
+      chunks: 1,
+      per: chunks,
+      x0: 0,
+      y0: c.outputs[0].offset,
+      pad0: 0,
+      pad1: 0,
+      oshape: pad8([outputs], 1),
+      rshape: pad8([chunks], 1),
+      os: pad8([chunks], 0),
+      rs: pad8([1], 0),
+    },
+    grid: foldGrid(outputs, c.device),
+  };
+}
+
+function reduceKernels(how: Combine) {
+  const chunked = (c: Call<ReduceAttrs>) => {
+    const [x] = c.inputs;
+    const length = count(x.shape, c.attrs);
+    return {
+      outputs: numel(x.shape) / length,
+      chunks: chunksOf(numel(x.shape) / length, length, c.device.software),
+    };
+  };
+  return [
+    { name: "serial", dispatches: (c: Call<ReduceAttrs>) => [stage(c, how, 1, 1)] },
+    {
+      name: "tree",
+      when: (c: Call<ReduceAttrs>) => count(c.inputs[0].shape, c.attrs) >= 16,
+      score: () => 1,
+      scratch: (c: Call<ReduceAttrs>): Record<string, number> => {
+        const { outputs, chunks } = chunked(c);
+        return chunks > 1 ? { partial: outputs * chunks } : {};
+      },
+      dispatches: (c: Call<ReduceAttrs>) => {
+        const { outputs, chunks } = chunked(c);
+        const first = stage(c, how, c.device.software ? 8 : 64, chunks);
+        return chunks > 1 ? [first, joinStage(outputs, chunks, c, how)] : [first];
+      },
+    },
+  ];
+}
+
+function infer(name: string, [x]: readonly TypeOf[], a: ReduceAttrs): TypeOf[] {
+  if (x.dtype !== "f32" || x.shape.length > 8)
+    throw new ShapeError(`${name}: takes an f32 tensor of at most 8 dimensions, got ${show(x)}`);
+  if (count(x.shape, a) === 0) throw new ShapeError(`${name}: nothing to reduce in ${show(x)}`);
+  return [{ shape: reducedShape(x.shape, a), dtype: "f32" }];
+}
+
+/** Kept axes are cut side by side; reduced ones by the op itself, where parts can be added. */
+function split(inputs: readonly TypeOf[], a: ReduceAttrs, addable: boolean): SplitAxis[] {
+  let out = 0;
+  return inputs[0].shape.map((extent, d) => {
+    const reduced = a.axes.includes(d);
+    const own = reduced && !a.keepDims ? null : out++;
+    if (!reduced) return { extent, inputs: [d], outputs: [own], merge: "concat" as const };
+    return { extent: addable ? extent : 1, inputs: [d], outputs: [null], merge: "sum" as const };
+  });
+}
+
+const SAMPLES = [
+  { inputs: [{ shape: [3, 5, 2] }], attrs: { axes: [1], keepDims: false } },
+  { inputs: [{ shape: [2, 3, 4, 4] }], attrs: { axes: [0, 2, 3], keepDims: false } },
+  { inputs: [{ shape: [3, 37] }], attrs: { axes: [1], keepDims: true } },
+  { inputs: [{ shape: [7] }], attrs: { axes: [0], keepDims: false } },
+  { inputs: [{ shape: [] }], attrs: { axes: [], keepDims: false } },
+];
+
+defineOp<ReduceAttrs>({
+  name: "sum",
+  infer: (inputs, a) => infer("sum", inputs, a),
+  ref: ([x], a) => [reduceRef(x, a, 0, (s, v) => s + v)],
+  vjp: ({ inputs: [x], attrs: a, gy: [g] }) => [g && expand(reshape(g, kept(x.shape, a)), x.shape)],
+  terms: ([x], a) => count(x.shape, a),
+  exact: true,
+  cost: ([x]) => ({ flops: numel(x.shape) }),
+  kernels: reduceKernels({ init: "0.0", combine: "a + b" }),
+  samples: [
+    ...SAMPLES,
+    {
+      note: "chunked",
+      inputs: [{ shape: [2, 20000] }],
+      attrs: { axes: [1], keepDims: false },
+      differentiable: false,
+    },
+  ],
+  split: (inputs, _o, a) => split(inputs, a, true),
+});
+
+/** PyTorch's amax/amin: tied extremes share the gradient evenly. */
+function extremeGrad(x: Value, y: Value, g: Value, a: ReduceAttrs): Value {
+  const wide = (v: Value) => expand(reshape(v, kept(x.shape, a)), x.shape);
+  const hit = call("eq", [x, wide(y)]);
+  return mul(hit, wide(div(g, reshape(sum(hit, a.axes, true), g.shape))));
+}
+
+for (const [name, init, pick] of [
+  ["amax", Number.NEGATIVE_INFINITY, Math.max],
+  ["amin", Number.POSITIVE_INFINITY, Math.min],
+] as const) {
+  defineOp<ReduceAttrs>({
+    name,
+    infer: (inputs, a) => infer(name, inputs, a),
+    ref: ([x], a) => [reduceRef(x, a, init, (m, v) => pick(m, v))],
+    vjp: ({ inputs: [x], outputs: [y], attrs: a, gy: [g] }) => [g && extremeGrad(x, y, g, a)],
+    exact: true,
+    cost: ([x]) => ({ flops: numel(x.shape) }),
+    kernels: reduceKernels({
+      init: name === "amax" ? "-make_inf(z)" : "make_inf(z)",
+      combine: name === "amax" ? "max_bits(a, b)" : "min_bits(a, b)",
+    }),
+    samples: [
+      ...SAMPLES.map((s) => ({ ...s, inputs: [{ ...s.inputs[0], distinct: true }] })),
+      {
+        note: "NaN and infinities",
+        inputs: [
+          {
+            shape: [3, 2],
+            values: [
+              Number.NaN,
+              1,
+              Number.NEGATIVE_INFINITY,
+              Number.NEGATIVE_INFINITY,
+              Number.POSITIVE_INFINITY,
+              2,
+            ],
+          },
+        ],
+        attrs: { axes: [1], keepDims: false },
+        differentiable: false,
+      },
+    ],
+    split: (inputs, _o, a) => split(inputs, a, false),
+  });
+}

@@ -1,0 +1,132 @@
+// Makes an op and its gradient op from every row of unary.ts.
+
+import { numel } from "../core/shape.ts";
+import { mapArray, type NDArray } from "../graph/array.ts";
+import type { Attrs } from "../graph/node.ts";
+import { defineOp, type InputSpec, type Sample } from "../graph/op.ts";
+import { call } from "./build.ts";
+import {
+  broadcastInfer,
+  commonDtype,
+  elementwiseKernels,
+  elementwiseSplit,
+  mapBroadcast,
+} from "./elementwise.ts";
+import { UNARY, type UnaryRow } from "./unary.ts";
+
+const scalarsOf = (row: UnaryRow) => (attrs: Attrs) =>
+  (row.scalars ?? []).map(([name]) => Number(attrs[name]));
+
+/** Sample attributes of a row. */
+function sampleAttrs(row: UnaryRow): Attrs | undefined {
+  return row.scalars ? Object.fromEntries(row.scalars) : undefined;
+}
+
+function samplesOf(row: UnaryRow, gradient: boolean): Sample[] {
+  const [low, high] = row.domain ?? [-2, 2];
+  const attrs = sampleAttrs(row);
+  const real = (shape: readonly number[]): InputSpec[] =>
+    gradient ? [{ shape }, { shape, low, high }] : [{ shape, low, high }];
+  const list: Sample[] = [[3, 5], [2, 3, 4, 4], [1], []].map((shape) => ({ inputs: real(shape), attrs }));
+  if (row.special && !gradient) {
+    const shape = [row.special.length];
+    list.push({
+      note: "special values",
+      inputs: [{ shape, values: row.special }],
+      attrs,
+      differentiable: false,
+    });
+  }
+  return list;
+}
+
+function defineRow(name: string, row: UnaryRow): void {
+  const scalars = scalarsOf(row);
+  const uses = row.uses ?? "none";
+  defineOp({
+    name,
+    infer: (inputs) => [
+      {
+        shape: broadcastInfer(name, inputs),
+        dtype: commonDtype(name, inputs, row.ints ? ["f32", "i32"] : ["f32"]),
+      },
+    ],
+    ref: ([x], attrs) => {
+      const [s0, s1] = scalars(attrs);
+      return [mapArray(x, (v) => row.ref(v, s0, s1))];
+    },
+    vjp: row.df
+      ? ({ inputs: [x], outputs: [y], attrs, gy: [g] }) => {
+          if (!g) return [null];
+          const saved = uses === "x" ? [x] : uses === "y" ? [y] : [];
+          return [call(`${name}Grad`, [g, ...saved], attrs)];
+        }
+      : undefined,
+    exact: row.exact,
+    kinks: row.kinks,
+    magnitude: ([x], attrs) => {
+      const [s0, s1] = scalars(attrs);
+      return [mapArray(x, (v) => Math.abs(row.ref(v, s0, s1)) + Math.abs(name === "addScalar" ? v : 0))];
+    },
+    builtin: ([x], [y], attrs) => {
+      const [s0, s1] = scalars(attrs);
+      return [y.data.map((v, i) => row.error?.(x.data[i], v, s0, s1) ?? 0)];
+    },
+    cost: (_i, [y]) => ({ flops: numel(y.shape) }),
+    kernels: elementwiseKernels({ wgsl: row.f, names: ["x"], scalars }),
+    samples: samplesOf(row, false),
+    split: elementwiseSplit,
+  });
+  if (row.df && row.dref) defineGradient(name, row);
+}
+
+function defineGradient(name: string, row: UnaryRow): void {
+  const scalars = scalarsOf(row);
+  const dref = row.dref as NonNullable<UnaryRow["dref"]>;
+  const two = row.uses !== "none" && row.uses !== undefined;
+  const evaluate = (
+    g: NDArray,
+    v: NDArray | undefined,
+    attrs: Attrs,
+    f: (y: number, g: number, v: number) => number,
+  ) => {
+    const [s0, s1] = scalars(attrs);
+    return mapBroadcast(v ? [g, v] : [g], "f32", (a, b) => f(dref(a, b, s0, s1), a, b));
+  };
+  const [low, high] = gradientDomain(row);
+  const attrs = sampleAttrs(row);
+  const grad = (shape: readonly number[]): Sample => ({
+    inputs: two ? [{ shape }, { shape, low, high }] : [{ shape }],
+    attrs,
+    differentiable: false,
+  });
+  defineOp({
+    name: `${name}Grad`,
+    infer: (inputs) => [
+      { shape: broadcastInfer(`${name}Grad`, inputs), dtype: commonDtype(name, inputs, ["f32"]) },
+    ],
+    ref: ([g, v], a) => [evaluate(g, v, a, (y) => y)],
+    exact: row.dexact,
+    kinks: row.kinks,
+    magnitude: ([g, v], a) => [evaluate(g, v, a, (y) => Math.abs(y))],
+    builtin: ([g, v], _o, a) => {
+      const [s0, s1] = scalars(a);
+      return [evaluate(g, v, a, (_y, gg, vv) => Math.abs(gg) * (row.derror?.(vv, s0, s1) ?? 0)).data];
+    },
+    cost: (_i, [y]) => ({ flops: 2 * numel(y.shape) }),
+    kernels: elementwiseKernels({ wgsl: row.df as string, names: two ? ["g", "v"] : ["g"], scalars }),
+    samples: [grad([3, 5]), grad([2, 3, 4, 4]), grad([])],
+    split: elementwiseSplit,
+  });
+}
+
+/** Where the saved operand lies: the row's domain for x, its image for y. */
+function gradientDomain(row: UnaryRow): readonly [number, number] {
+  const [low, high] = row.domain ?? [-2, 2];
+  if (row.uses !== "y") return [low, high];
+  const s = row.scalars?.map(([, v]) => v) ?? [];
+  const ends = [row.ref(low, s[0], s[1]), row.ref(high, s[0], s[1])].sort((a, b) => a - b);
+  return [ends[0], ends[1]];
+}
+
+for (const [name, row] of Object.entries(UNARY)) defineRow(name, row);
