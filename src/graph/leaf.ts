@@ -26,6 +26,8 @@ export class Storage {
   version = 0;
   /** Initial contents, until a backend has taken them; null means zeros. */
   initial: HostArray | null;
+  /** Whether a flush has used it: from then on the device holds the contents. */
+  touched = false;
 
   constructor(label: string, dtype: DType, size: number, initial: HostArray | null = null) {
     this.label = label;

@@ -48,9 +48,14 @@ function makeNode(
   return node;
 }
 
+/** Attributes as text; JSON alone would write NaN and the infinities alike. */
+export function attrsKey(attrs: Attrs): string {
+  return JSON.stringify(attrs, (_k, v) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v));
+}
+
 /** Applies an op: checks the types (throws ShapeError here, at the caller's line) and interns the node. */
 export function apply(op: AnyOp, inputs: readonly Value[], attrs: Attrs = {}): readonly Value[] {
-  const key = `${op.name}|${JSON.stringify(attrs)}|${inputs.map((v) => v.id).join(",")}`;
+  const key = `${op.name}|${attrsKey(attrs)}|${inputs.map((v) => v.id).join(",")}`;
   const known = table.get(key);
   if (known) return known.outputs;
   const node = makeNode(op, null, attrs, inputs, op.infer(inputs, attrs));

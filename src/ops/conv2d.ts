@@ -83,7 +83,7 @@ function convolve(inputs: readonly NDArray[], a: Conv2dAttrs, relu: boolean): ND
     const w = r.w.data[wi];
     for (let i = 0; i < count; i++) out[yi + i] += w * x.data[xi + i * sw];
   });
-  return ndarray([g.n, g.k, g.oh, g.ow], relu ? out.map((v) => (v < 0 ? 0 : v)) : out);
+  return ndarray([g.n, g.k, g.oh, g.ow], relu ? out.map((v) => Math.max(v, 0)) : out);
 }
 
 function magnitude(inputs: readonly NDArray[], a: Conv2dAttrs): NDArray {

@@ -54,7 +54,7 @@ interface ShapeAttrs extends Attrs {
 defineOp<ShapeAttrs>({
   name: "reshape",
   infer: ([x], { shape }) => [{ shape: resolveReshape(x.shape, shape), dtype: x.dtype }],
-  ref: ([x], { shape }) => [withShape(x, shape)],
+  ref: ([x], { shape }) => [withShape(x, resolveReshape(x.shape, shape))],
   vjp: ({ inputs: [x], gy: [g] }) => [g && reshape(g, x.shape)],
   exact: true,
   cost: noCost,
@@ -75,10 +75,31 @@ defineOp<ShapeAttrs>({
     },
   ],
   samples: [
-    { inputs: [{ shape: [2, 3, 4] }], attrs: { shape: [6, 4] } },
+    { inputs: [{ shape: [2, 3, 4] }], attrs: { shape: [6, -1] } },
     { inputs: [{ shape: [2, 3, 2, 2] }], attrs: { shape: [2, 12] } },
     { inputs: [{ shape: [1] }], attrs: { shape: [] } },
   ],
+});
+
+/** The same elements in memory of their own: snapshots of state, results that must outlive a buffer. */
+defineOp({
+  name: "copy",
+  infer: ([x]) => {
+    checkMovable("copy", x);
+    return [{ shape: x.shape, dtype: x.dtype }];
+  },
+  ref: ([x]) => [withShape(x, x.shape)],
+  vjp: ({ gy: [g] }) => [g],
+  exact: true,
+  cost: noCost,
+  kernels: [copyKernel(({ inputs: [x] }) => ({ offset: x.offset, strides: operandStrides(x) }))],
+  samples: [
+    { inputs: [{ shape: [2, 3, 4] }] },
+    { inputs: [{ shape: [3], dtype: "i32" }] },
+    { inputs: [{ shape: [] }] },
+  ],
+  split: ([x]) =>
+    x.shape.map((extent, d) => ({ extent, inputs: [d], outputs: [d], merge: "concat" as const })),
 });
 
 interface SliceAttrs extends Attrs {
@@ -123,6 +144,14 @@ defineOp<SliceAttrs>({
       return { offset: x.offset + from * strides[axis], strides };
     }),
   ],
+  // The sliced axis itself stays whole: cutting it would only make other slices.
+  split: ([x], _o, { axis }) =>
+    x.shape.map((extent, d) => ({
+      extent: d === axis ? 1 : extent,
+      inputs: [d],
+      outputs: [d],
+      merge: "concat" as const,
+    })),
   samples: [
     { inputs: [{ shape: [3, 5, 2] }], attrs: { axis: 1, from: 1, to: 4 } },
     { inputs: [{ shape: [4, 3] }], attrs: { axis: 0, from: 2, to: 4 } },
@@ -167,6 +196,8 @@ defineOp<AxesAttrs>({
       return { offset: x.offset, strides: (attrs as AxesAttrs).axes.map((a) => strides[a]) };
     }),
   ],
+  split: (_i, [y], { axes }) =>
+    y.shape.map((extent, d) => ({ extent, inputs: [axes[d]], outputs: [d], merge: "concat" as const })),
   samples: [
     { inputs: [{ shape: [2, 3, 4] }], attrs: { axes: [2, 0, 1] } },
     { inputs: [{ shape: [2, 3, 4, 5] }], attrs: { axes: [0, 2, 3, 1] } },
@@ -195,6 +226,21 @@ defineOp<ShapeAttrs>({
       return { offset: x.offset, strides };
     }),
   ],
+  split: ([x], [y], a) =>
+    y.shape.map((extent, d) => {
+      const own = d - (y.shape.length - x.shape.length);
+      const part = (from: number, to: number) => ({
+        ...a,
+        shape: y.shape.map((e, i) => (i === d ? to - from : e)),
+      });
+      return {
+        extent,
+        inputs: [own < 0 || x.shape[own] === 1 ? null : own],
+        outputs: [d],
+        merge: "concat" as const,
+        attrs: part,
+      };
+    }),
   samples: [
     { inputs: [{ shape: [3, 1] }], attrs: { shape: [2, 3, 4] } },
     { inputs: [{ shape: [] }], attrs: { shape: [2, 2] } },

@@ -15,7 +15,7 @@ const FLOORS: Record<string, number> = {
   autograd: 3,
   schedule: 3,
   runtime: 4,
-  "tensor.ts": 5,
+  tensor: 5,
   nn: 6,
   optim: 6,
   weights: 7,

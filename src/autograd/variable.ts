@@ -1,0 +1,91 @@
+// A Variable is a value with what autograd must know of it: whether it wants a gradient, and which operation made it
+// from which variables. Nodes of the graph know nothing of this, so the same node may be tracked by one variable and
+// not by another (`detach`, `noGrad`).
+
+import type { DType } from "../core/dtype.ts";
+import { ThawError } from "../core/error.ts";
+import { type Shape, show, type TypeOf } from "../core/shape.ts";
+import { type Result, readResult, readState, type StateSlice } from "../graph/leaf.ts";
+import type { Attrs, Value } from "../graph/node.ts";
+import type { AnyOp } from "../graph/op.ts";
+
+/** The application that made a tracked variable. */
+export interface Creator {
+  /** Increases with every application: a topological order. */
+  readonly sequence: number;
+  readonly op: AnyOp;
+  readonly attrs: Attrs;
+  readonly inputs: readonly Variable[];
+  readonly outputs: readonly Variable[];
+}
+
+export class Variable implements TypeOf {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  requiresGrad = false;
+  creator: Creator | null = null;
+  /** Its graph has been walked by backward and let go. */
+  released = false;
+  /** Made inside a module and not returned from it: not kept by a flush unless a tape needs it. */
+  internal = false;
+  /** How many applications that backward may still walk hold it. */
+  tapes = 0;
+  /** The user's tensor, if there is one. */
+  handle: WeakRef<object> | null = null;
+  /** As long as this one is needed, so is this (a gradient and its leaf). */
+  keeper: Variable | null = null;
+  /** Accumulated gradient of a leaf; null until backward. */
+  grad: Variable | null = null;
+  /** Where the gradient of a state-backed leaf lies. */
+  gradSlice: StateSlice | null = null;
+  /** The persistent memory behind it: parameters and buffers. */
+  state: StateSlice | null;
+  #value: Value | null;
+  #result: Result | null = null;
+  #lost: string | null = null;
+
+  constructor(type: TypeOf, from: { value?: Value; result?: Result; state?: StateSlice }) {
+    this.shape = type.shape;
+    this.dtype = type.dtype;
+    this.state = from.state ?? null;
+    this.#value = from.value ?? null;
+    this.#result = from.result ?? null;
+  }
+
+  /** The graph value as of now; throws when a flush has let it go. */
+  get value(): Value {
+    if (this.#lost) throw new ThawError(`${show(this)}: ${this.#lost}`);
+    if (this.state) return readState(this.state);
+    if (this.#result) return readResult(this.#result);
+    return this.#value as Value;
+  }
+
+  /** What a flush made of it, or null while it is only a node. */
+  get result(): Result | null {
+    return this.#result;
+  }
+
+  /** From now on it is the result of a flush. */
+  settle(result: Result): void {
+    this.#result = result;
+    this.#value = null;
+  }
+
+  /** From now on it is this value of the running trace. */
+  become(value: Value): void {
+    this.#value = value;
+    this.#result = null;
+  }
+
+  /** The flush did not keep it: any later use throws this reason. */
+  lose(reason: string): void {
+    this.#lost = reason;
+    this.#value = null;
+  }
+
+  /** Whether somebody may still ask for the value: the user's tensor lives, or a tape holds it. */
+  get needed(): boolean {
+    if (this.tapes > 0 || (!this.internal && this.handle?.deref() !== undefined)) return true;
+    return this.keeper?.needed ?? false;
+  }
+}

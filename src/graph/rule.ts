@@ -1,0 +1,32 @@
+// Build rules: an application of an op may be replaced by an equal one while the graph is built, before autograd has
+// seen it. A rule sees tensors only through the context it is given, so it serves tracked and untracked ones alike.
+
+import type { TypeOf } from "../core/shape.ts";
+import type { Attrs } from "./node.ts";
+import type { AnyOp } from "./op.ts";
+
+/** How a tensor was made. */
+export interface Origin<T> {
+  readonly op: AnyOp;
+  readonly attrs: Attrs;
+  readonly inputs: readonly T[];
+  /** Which output of the application it is. */
+  readonly index: number;
+}
+
+export interface BuildContext<T> {
+  originOf(v: T): Origin<T> | null;
+  build(name: string, inputs: readonly T[], attrs: Attrs): readonly T[];
+}
+
+export interface BuildRule {
+  readonly name: string;
+  /** The op whose applications it looks at. */
+  readonly op: string;
+  /** The equal application's outputs, or null to leave it as it is. */
+  replace<T extends TypeOf>(
+    inputs: readonly T[],
+    attrs: Attrs,
+    context: BuildContext<T>,
+  ): readonly T[] | null;
+}

@@ -1,0 +1,19 @@
+// Thaw's public face: re-exports only.
+
+export {
+  DataError,
+  DeviceError,
+  DeviceLost,
+  OutOfMemory,
+  ShapeError,
+  ThawError,
+  UsageError,
+} from "./core/error.ts";
+export * as nn from "./nn/index.ts";
+export { freeze, Module, unfreeze } from "./nn/index.ts";
+export * as optim from "./optim/index.ts";
+export type { InitOptions } from "./runtime/context.ts";
+export { type Compiled, compile } from "./tensor/compile.ts";
+export { concat, full, noGrad, ones, stack, tensor, where, zeros } from "./tensor/functions.ts";
+export { close, init, manualSeed } from "./tensor/session.ts";
+export { Tensor } from "./tensor/tensor.ts";

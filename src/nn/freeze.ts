@@ -1,0 +1,41 @@
+// Freezing. `parameter.requiresGrad = false` freezes that parameter and nothing else: a batch norm in train mode still
+// normalises by, and moves its running statistics with, the batch. `freeze(module)` also puts the batch norms inside on
+// their running statistics (Keras' `trainable = false`), and `train()` leaves them so until `unfreeze`.
+
+import { UsageError } from "../core/error.ts";
+import { structureChanged } from "../runtime/epoch.ts";
+import { BatchNorm2d } from "./layers.ts";
+import type { Module } from "./module.ts";
+
+export interface FreezeOptions {
+  /** What frozen batch norms normalise by: "running" (default) or "batch" statistics. */
+  readonly batchNorm?: "running" | "batch";
+}
+
+/** Freezes every parameter of the module and, unless told otherwise, its batch norms' statistics. Returns the module. */
+export function freeze<M extends Module>(module: M, options: FreezeOptions = {}): M {
+  const { batchNorm = "running" } = options;
+  if (batchNorm !== "running" && batchNorm !== "batch")
+    throw new UsageError(`freeze: batchNorm must be "running" or "batch", got ${batchNorm}`);
+  for (const p of module.parameters()) p.requiresGrad = false;
+  if (batchNorm === "running") setFrozen(module, true);
+  structureChanged();
+  return module;
+}
+
+/** Makes every parameter trainable again and lets `train()` reach the batch norms; their mode follows the module's. */
+export function unfreeze<M extends Module>(module: M): M {
+  for (const p of module.parameters()) p.requiresGrad = true;
+  setFrozen(module, false);
+  structureChanged();
+  return module;
+}
+
+function setFrozen(module: Module, frozen: boolean): void {
+  for (const m of module.modules()) {
+    if (!(m instanceof BatchNorm2d)) continue;
+    if (m.frozen === frozen) continue;
+    m.frozen = frozen;
+    m.training = frozen ? false : module.training;
+  }
+}

@@ -1,0 +1,154 @@
+// Module: PyTorch's base class of layers and networks. Modules, Parameters and Buffers assigned to properties are its
+// children, under their property names (or the names given to `named`), in order of assignment.
+
+import type { Variable } from "../autograd/variable.ts";
+import { runtime } from "../runtime/context.ts";
+import { structureChanged } from "../runtime/epoch.ts";
+import { tensorsIn } from "../tensor/functions.ts";
+import { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { type LoadOptions, type LoadReport, loadState, type StateInput } from "./state_dict.ts";
+
+type Member = Module | Parameter | Buffer | Counter;
+
+const isMember = (v: unknown): v is Member =>
+  v instanceof Module || v instanceof Parameter || v instanceof Buffer || v instanceof Counter;
+
+/** Own members by state-dict name. (Not a private method: those are not found through the proxy.) */
+function* membersOf(module: Module): Iterable<[string, Member]> {
+  for (const [key, value] of Object.entries(module))
+    if (isMember(value)) yield [module.memberName(key), value];
+}
+
+function* variablesIn(value: unknown): Iterable<Variable> {
+  for (const t of tensorsIn(value)) yield t.variable;
+}
+
+/**
+ * What every module is seen through: `forward` runs in a scope (what it makes and does not return need not outlive a
+ * step), and a member that is set or replaced moves the epoch of structure.
+ */
+const handler: ProxyHandler<Module> = {
+  get(target, key, receiver) {
+    const value = Reflect.get(target, key, receiver);
+    if (key !== "forward" || typeof value !== "function") return value;
+    return (...args: unknown[]) => runtime().scope(() => value.apply(receiver, args), variablesIn);
+  },
+  set(target, key, value, receiver) {
+    if (isMember(value) || isMember(Reflect.get(target, key))) structureChanged();
+    return Reflect.set(target, key, value, receiver);
+  },
+};
+
+export abstract class Module {
+  /** Train or eval mode; set by `train()` and `eval()`. */
+  training = true;
+  /** Frozen with running statistics: `train()` leaves it in eval mode until `unfreeze()`. */
+  frozen = false;
+
+  constructor() {
+    // biome-ignore lint/correctness/noConstructorReturn: subclasses are built on the proxy, so every access passes it.
+    return new Proxy(this, handler);
+  }
+
+  abstract forward(...inputs: never[]): unknown;
+
+  /** State-dict name of a property; the property's own name unless a subclass says otherwise. */
+  memberName(property: string): string {
+    return property;
+  }
+
+  /** Direct children by name. */
+  *namedChildren(): Iterable<[string, Module]> {
+    for (const [name, m] of membersOf(this)) if (m instanceof Module) yield [name, m];
+  }
+
+  /** Direct children. */
+  get children(): Module[] {
+    return [...this.namedChildren()].map(([, m]) => m);
+  }
+
+  /** This module and everything below it, with dotted names, parents first. */
+  *namedModules(prefix = ""): Iterable<[string, Module]> {
+    yield [prefix, this];
+    for (const [name, child] of this.namedChildren())
+      yield* child.namedModules(prefix ? `${prefix}.${name}` : name);
+  }
+
+  modules(): Module[] {
+    return [...this.namedModules()].map(([, m]) => m);
+  }
+
+  /** Parameters, buffers and counters below, with dotted names, in PyTorch's order; shared ones under every name. */
+  *namedState(): Iterable<[string, Parameter | Buffer | Counter]> {
+    for (const [path, module] of this.namedModules()) {
+      for (const [name, member] of membersOf(module)) {
+        if (!(member instanceof Module)) yield [path ? `${path}.${name}` : name, member];
+      }
+    }
+  }
+
+  /** Parameters with dotted names, each once. */
+  *namedParameters(): Iterable<[string, Parameter]> {
+    const seen = new Set<Parameter>();
+    for (const [name, m] of this.namedState()) {
+      if (!(m instanceof Parameter) || seen.has(m)) continue;
+      seen.add(m);
+      yield [name, m];
+    }
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters()].map(([, p]) => p);
+  }
+
+  *namedBuffers(): Iterable<[string, Buffer]> {
+    for (const [name, m] of this.namedState()) if (m instanceof Buffer) yield [name, m];
+  }
+
+  /** Sets train or eval mode here and below; frozen modules stay in eval mode. */
+  train(mode = true): this {
+    for (const m of this.modules()) {
+      const next = mode && !m.frozen;
+      if (m.training === next) continue;
+      m.training = next;
+      structureChanged();
+    }
+    return this;
+  }
+
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Drops every parameter's gradient. */
+  zeroGrad(): void {
+    for (const p of this.parameters()) p.zeroGrad();
+  }
+
+  /** Names as torchvision's → tensors, live: counters appear as i32 tensors of their present value. */
+  stateDict(): Map<string, Tensor> {
+    const out = new Map<string, Tensor>();
+    for (const [name, m] of this.namedState()) out.set(name, m instanceof Counter ? counterTensor(m) : m);
+    return out;
+  }
+
+  /**
+   * Loads tensors by name: what `weights.read` gives, or a Map of Tensors. One container level and a `module.` prefix
+   * are stripped, then the architecture's renames applied. With `strict` (the default) missing, unexpected and
+   * mis-shaped names throw a DataError listing them; `except` leaves names out on purpose (a replaced classifier).
+   */
+  loadStateDict(dict: StateInput, options: LoadOptions = {}): LoadReport {
+    return loadState(this, dict, options);
+  }
+
+  /** Old or foreign state-dict names → this architecture's; models override it. */
+  renameKey(name: string): string {
+    return name;
+  }
+}
+
+function counterTensor(c: Counter): Tensor {
+  const v = runtime().fromHost(Int32Array.of(c.value), { shape: [], dtype: "i32" });
+  return new Tensor(v);
+}

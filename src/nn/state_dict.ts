@@ -1,0 +1,160 @@
+// State dicts: loading them into modules with a report of what did not match, and taking them out as host data.
+
+import type { HostArray } from "../core/dtype.ts";
+import { DataError } from "../core/error.ts";
+import { numel, type Shape, sameShape } from "../core/shape.ts";
+import { runtime } from "../runtime/context.ts";
+import { type Buffer, Counter, type Parameter, writeTensor } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Module } from "./module.ts";
+
+/** One tensor of a weight file, as `weights.read` gives it. */
+export interface StateEntry {
+  readonly shape: Shape;
+  readonly dtype: string;
+  readonly data: ArrayLike<number> | ArrayLike<bigint>;
+}
+
+export type StateInput = ReadonlyMap<string, Tensor | StateEntry>;
+
+export interface LoadOptions {
+  /** Throw when a name is missing, unexpected or mis-shaped. Default true. */
+  readonly strict?: boolean;
+  /** Names, or prefixes ending at a dot, that are left out on purpose: `["classifier"]`. */
+  readonly except?: readonly string[];
+  /** What the tensors came from, for messages. */
+  readonly source?: string;
+}
+
+/** What a load did: every name that did not match. */
+export interface LoadReport {
+  readonly loaded: readonly string[];
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+  readonly misshaped: readonly { name: string; expected: Shape; found: Shape }[];
+  /** Left out by `except`. */
+  readonly excepted: readonly string[];
+}
+
+type Target = Parameter | Buffer | Counter;
+
+const CONTAINERS = ["state_dict", "model_state_dict", "model"];
+
+/** Names without one container level (`state_dict/…`) and without a `module.` prefix that all of them share. */
+export function stripNames(dict: StateInput): Map<string, Tensor | StateEntry> {
+  let entries = [...dict];
+  for (const container of CONTAINERS) {
+    const inside = entries.filter(([k]) => k.startsWith(`${container}/`));
+    if (inside.length === 0) continue;
+    entries = inside.map(([k, v]) => [k.slice(container.length + 1), v]);
+    break;
+  }
+  if (entries.length > 0 && entries.every(([k]) => k.startsWith("module."))) {
+    entries = entries.map(([k, v]) => [k.slice("module.".length), v]);
+  }
+  return new Map(entries);
+}
+
+const under = (name: string, except: readonly string[]) =>
+  except.some((e) => name === e || name.startsWith(`${e}.`));
+
+export function loadState(module: Module, dict: StateInput, options: LoadOptions): LoadReport {
+  const { strict = true, except = [], source } = options;
+  const targets = new Map<string, Target>(module.namedState());
+  const given = new Map([...stripNames(dict)].map(([k, v]) => [module.renameKey(k), v]));
+  const matches: [string, Target, Tensor | StateEntry][] = [];
+  const report = {
+    loaded: [] as string[],
+    missing: [] as string[],
+    unexpected: [] as string[],
+    misshaped: [] as { name: string; expected: Shape; found: Shape }[],
+    excepted: [] as string[],
+  };
+  for (const [name, target] of targets) {
+    const entry = given.get(name);
+    if (under(name, except)) report.excepted.push(name);
+    else if (!entry) {
+      // Files older than batch norm's counter lack it; torchvision loads them too.
+      if (!(target instanceof Counter)) report.missing.push(name);
+    } else if (!sameShape(shapeOf(target), entry.shape)) {
+      report.misshaped.push({ name, expected: shapeOf(target), found: entry.shape });
+    } else matches.push([name, target, entry]);
+  }
+  for (const name of given.keys())
+    if (!targets.has(name) && !under(name, except)) report.unexpected.push(name);
+  if (strict) refuse(report, source);
+  for (const [name, target, entry] of matches) {
+    copyInto(target, entry);
+    report.loaded.push(name);
+  }
+  return report;
+}
+
+const shapeOf = (t: Target): Shape => (t instanceof Counter ? [] : t.shape);
+
+function refuse(report: LoadReport, source = "state dict"): void {
+  const list = (names: readonly string[]) =>
+    `${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`;
+  const parts: string[] = [];
+  if (report.missing.length > 0) parts.push(`missing ${list(report.missing)}`);
+  if (report.unexpected.length > 0) parts.push(`unexpected ${list(report.unexpected)}`);
+  if (report.misshaped.length > 0) {
+    const shapes = report.misshaped.map(
+      (m) => `${m.name} (has [${m.found}], the model wants [${m.expected}])`,
+    );
+    parts.push(`wrong shape ${list(shapes)}`);
+  }
+  if (parts.length > 0) throw new DataError(`${source}: does not fit the model: ${parts.join("; ")}`);
+}
+
+function copyInto(target: Target, entry: Tensor | StateEntry): void {
+  if (target instanceof Counter) {
+    if (!(entry instanceof Tensor)) target.value = Number(entry.data[0]);
+    return;
+  }
+  if (entry instanceof Tensor) {
+    const slice = target.variable.state;
+    if (slice && entry !== target) runtime().assign(slice, entry.variable.value);
+    return;
+  }
+  writeTensor(target, toFloats(entry));
+}
+
+/** Any entry's elements as f32 (half precision expanded). */
+function toFloats(entry: StateEntry): Float32Array {
+  const { data } = entry;
+  if (data instanceof Float32Array) return data;
+  const out = new Float32Array(numel(entry.shape));
+  const bits = entry.dtype === "f16" ? halfValue : entry.dtype === "bf16" ? bfloatValue : Number;
+  for (let i = 0; i < out.length; i++) out[i] = bits(data[i] as number);
+  return out;
+}
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+function bfloatValue(bits: number): number {
+  word[0] = bits << 16;
+  return float[0];
+}
+
+function halfValue(h: number): number {
+  const sign = h & 0x8000 ? -1 : 1;
+  const exponent = (h >> 10) & 31;
+  const fraction = h & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
+}
+
+/** Host data of a whole module by state-dict name, counters as int64: what weight files hold. */
+export async function exportState(
+  module: Module,
+): Promise<Map<string, { shape: Shape; dtype: string; data: HostArray | BigInt64Array }>> {
+  const out = new Map<string, { shape: Shape; dtype: string; data: HostArray | BigInt64Array }>();
+  for (const [name, m] of module.namedState()) {
+    if (m instanceof Counter)
+      out.set(name, { shape: [], dtype: "i64", data: BigInt64Array.of(BigInt(m.value)) });
+    else out.set(name, { shape: m.shape, dtype: m.dtype, data: await m.data() });
+  }
+  return out;
+}

@@ -1,0 +1,208 @@
+// What all optimizers share: parameter groups, flat state, and a step that is one node per run of neighbouring
+// parameters. A parameter without a gradient is skipped, decay included (PyTorch). Hyperparameters and step counts are
+// read when a step runs, so a compiled step follows a changed learning rate.
+
+import { Variable } from "../autograd/variable.ts";
+import { UsageError } from "../core/error.ts";
+import { readScalars, readState, Scalars, type StateSlice, type Storage } from "../graph/leaf.ts";
+import { apply } from "../graph/node.ts";
+import { opNamed } from "../graph/op.ts";
+import { type Arena, flatSlice, gatherLeaves, runsOf, type StateRun } from "../runtime/arena.ts";
+import { runtime } from "../runtime/context.ts";
+import { structureChanged } from "../runtime/epoch.ts";
+import { RetraceRequest } from "../runtime/runtime.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
+
+/** A group of parameters with its own hyperparameters, all of which may be changed between steps. */
+export type ParamGroup<H> = { params: Parameter[] } & H;
+
+export type ParamsInput<H> = Iterable<Parameter> | readonly ({ params: Iterable<Parameter> } & Partial<H>)[];
+
+/** What an optimizer keeps of one parameter. */
+interface Slot {
+  readonly arena: Arena;
+  /** Its slice of the arena. */
+  readonly place: StateSlice;
+  /** Steps taken. */
+  count: number;
+}
+
+export interface Update {
+  /** The op that makes the step, its moments in order, and how its scalars follow from group and step count. */
+  readonly op: string;
+  readonly moments: readonly string[];
+  readonly scalars: (count: number) => readonly number[];
+}
+
+/** Parameters that step together. */
+interface Batch {
+  readonly runs: readonly StateRun[];
+  readonly arena: Arena;
+  readonly slots: readonly Slot[];
+}
+
+export interface OptimizerState<H> {
+  readonly groups: readonly H[];
+  /** Per parameter, in the order of the groups: step count and moments by name. */
+  readonly params: readonly { step: number; moments: Readonly<Record<string, Tensor>> }[];
+}
+
+/** The same with the moments as host data. */
+export interface OptimizerLoad<H> {
+  readonly groups: readonly H[];
+  readonly params: readonly { step: number; moments: Readonly<Record<string, Float32Array>> }[];
+}
+
+export abstract class Optimizer<H extends object> {
+  readonly paramGroups: ParamGroup<H>[] = [];
+  readonly #defaults: H;
+  readonly #slots = new Map<Variable, Slot>();
+
+  constructor(params: ParamsInput<H>, defaults: H) {
+    this.#defaults = defaults;
+    const list = [...params];
+    if (list.length === 0) throw new UsageError(`${this.constructor.name}: got no parameters`);
+    const groups = list.every((p) => p instanceof Parameter) ? [{ params: list }] : list;
+    for (const g of groups as ({ params: Iterable<Parameter> } & Partial<H>)[]) this.addParamGroup(g);
+  }
+
+  /** Adds a group; options it leaves out take the optimizer's. */
+  addParamGroup(group: { params: Iterable<Parameter> } & Partial<H>): void {
+    const params = [...group.params];
+    const known = new Set(this.paramGroups.flatMap((g) => g.params));
+    for (const p of params) {
+      if (!(p instanceof Parameter))
+        throw new UsageError(`${this.constructor.name}: params must be Parameters`);
+      if (known.has(p)) throw new UsageError(`${this.constructor.name}: a parameter is in two groups`);
+      known.add(p);
+    }
+    const full = { ...this.#defaults, ...group, params };
+    this.check(full);
+    this.paramGroups.push(full);
+    this.#place(params.map((p) => p.variable).filter((v) => v.requiresGrad));
+    structureChanged();
+  }
+
+  /** Throws a UsageError for hyperparameters out of range. */
+  protected abstract check(h: H): void;
+
+  /** How a group's parameters are updated. */
+  protected abstract update(group: ParamGroup<H>): Update;
+
+  /** Drops all gradients (sets them to null). */
+  zeroGrad(): void {
+    for (const g of this.paramGroups) for (const p of g.params) p.zeroGrad();
+  }
+
+  /** Updates every parameter that has a gradient, and flushes. Resolves when at most two steps are unfinished. */
+  step(): Promise<void> {
+    const rt = runtime();
+    for (const group of this.paramGroups) {
+      for (const p of group.params) rt.noteGrad(p.variable);
+      const live = group.params.map((p) => p.variable).filter((v) => v.grad !== null && v.requiresGrad);
+      this.#place(live);
+      const update = this.update(group);
+      for (const batch of this.#batches(live)) this.#record(update, batch);
+    }
+    return rt.step();
+  }
+
+  /** Gives parameters that train for the first time, or that another optimizer has moved, their place in flat state. */
+  #place(live: readonly Variable[]): void {
+    const rt = runtime();
+    const fresh = live.filter((v) => this.#slots.get(v)?.arena.values !== v.state?.storage);
+    if (fresh.length === 0) return;
+    if (rt.tracing) throw new RetraceRequest(() => this.#place(live));
+    const before = fresh.map((v) => ({ v, slot: this.#slots.get(v) }));
+    const arenas = gatherLeaves(rt, fresh, `group${this.#slots.size}.`);
+    for (const { v, slot } of before) {
+      const arena = arenas.get(v) as Arena;
+      for (const [name, old] of slot?.arena.moments() ?? []) {
+        const from = { ...(slot as Slot).place, storage: old };
+        rt.assign({ ...(v.state as StateSlice), storage: arena.moment(name) }, readState(from));
+      }
+      this.#slots.set(v, { arena, place: v.state as StateSlice, count: slot?.count ?? 0 });
+    }
+    structureChanged();
+  }
+
+  /** Parameters of one arena that have taken the same number of steps, as runs of neighbours. */
+  #batches(live: readonly Variable[]): Batch[] {
+    const byKey = new Map<string, { arena: Arena; slots: Slot[]; slices: StateSlice[] }>();
+    for (const v of live) {
+      const slot = this.#slots.get(v) as Slot;
+      const key = `${slot.arena.values.id}.${slot.count}`;
+      const entry = byKey.get(key) ?? { arena: slot.arena, slots: [], slices: [] };
+      entry.slots.push(slot);
+      entry.slices.push(v.state as StateSlice);
+      byKey.set(key, entry);
+    }
+    return [...byKey.values()].map(({ arena, slots, slices }) => ({ arena, slots, runs: runsOf(slices) }));
+  }
+
+  #record({ op, moments, scalars }: Update, { runs, arena, slots }: Batch): void {
+    const rt = runtime();
+    const leaf = new Scalars(`${op} scalars`, "f32", scalars(1).length, () => {
+      for (const s of slots) s.count++;
+      return Float32Array.from(scalars(slots[0].count));
+    });
+    const storages: Storage[] = [arena.values, ...moments.map((m) => arena.moment(m))];
+    for (const run of runs) {
+      const slices = storages.map((s) => flatSlice(s, run));
+      const gradients = readState(flatSlice(arena.gradients, run));
+      const inputs = [readState(slices[0]), gradients, ...slices.slice(1).map(readState), readScalars(leaf)];
+      const outputs = apply(opNamed(op), inputs, {});
+      slices.forEach((s, i) => {
+        rt.assign(s, outputs[i]);
+      });
+    }
+  }
+
+  /** Hyperparameters, step counts and moments: what a checkpoint needs. Parameters never stepped have none. */
+  stateDict(): OptimizerState<H> {
+    const groups = this.paramGroups.map(({ params: _params, ...h }) => h as unknown as H);
+    const params = this.paramGroups.flatMap((g) =>
+      g.params.map((p) => {
+        const slot = this.#slots.get(p.variable);
+        if (!slot) return { step: 0, moments: {} };
+        const at = (name: string): Tensor =>
+          new Tensor(
+            new Variable(p, {
+              state: { ...(p.variable.state as StateSlice), storage: slot.arena.moment(name) },
+            }),
+          );
+        return {
+          step: slot.count,
+          moments: Object.fromEntries(this.update(g).moments.map((m) => [m, at(m)])),
+        };
+      }),
+    );
+    return { groups, params };
+  }
+
+  /** Takes over what `stateDict` gave; the groups must hold the same parameters in the same order. */
+  loadStateDict(state: OptimizerLoad<H>): void {
+    const params = this.paramGroups.flatMap((g) => g.params);
+    if (state.groups.length !== this.paramGroups.length || state.params.length !== params.length) {
+      throw new UsageError(
+        `${this.constructor.name}: the state is of ${state.groups.length} groups and ${state.params.length} parameters, not ${this.paramGroups.length} and ${params.length}`,
+      );
+    }
+    for (const [i, g] of this.paramGroups.entries()) Object.assign(g, state.groups[i]);
+    this.#place(params.filter((_, i) => state.params[i].step > 0).map((p) => p.variable));
+    params.forEach((p, i) => {
+      const slot = this.#slots.get(p.variable);
+      if (!slot) return;
+      slot.count = state.params[i].step;
+      for (const [name, data] of Object.entries(state.params[i].moments)) {
+        const slice = { ...(p.variable.state as StateSlice), storage: slot.arena.moment(name) };
+        if (data.length !== p.numel)
+          throw new UsageError(
+            `${this.constructor.name}: moment ${name} has ${data.length} elements, not ${p.numel}`,
+          );
+        runtime().write(slice, data);
+      }
+    });
+  }
+}

@@ -1,0 +1,49 @@
+// What executes flushes: the WebGPU backend, and the float64 interpreter. A backend sees graphs, sources and results,
+// never tensors.
+
+import type { HostArray } from "../core/dtype.ts";
+import type { Assign, Result, Scalars, Source, StateSlice, Storage } from "../graph/leaf.ts";
+import type { Node, Value } from "../graph/node.ts";
+
+/** The structure of one flush: what it computes and what it changes. The same cut may run many times. */
+export interface Cut {
+  readonly roots: readonly Value[];
+  readonly effects: readonly Assign[];
+  /** Everything that roots and effects depend on, in order of creation. */
+  readonly nodes: readonly Node[];
+  /** Version of every storage that is read or changed, before the first effect. */
+  readonly base: ReadonlyMap<Storage, number>;
+}
+
+/** What differs from run to run of a cut. */
+export interface Run {
+  /** Replacements of leaf sources: a compiled step's arguments. */
+  readonly sources: ReadonlyMap<Source, Source>;
+  /** This run's numbers. */
+  readonly scalars: ReadonlyMap<Scalars, HostArray>;
+  /** Filled with locations, one per root. */
+  readonly results: readonly Result[];
+  /** Whether anybody may still ask for a root's result. */
+  readonly needed: readonly (() => boolean)[];
+}
+
+export interface Backend {
+  readonly name: string;
+  /**
+   * Executes the cut: fills the results' locations, applies the effects. Runs are awaited one after another.
+   * `reuse`: the same cut object will come again (a compiled step), so its plan may be found by identity.
+   */
+  run(cut: Cut, run: Run, reuse: boolean): Promise<void>;
+  /** The host's copy of a result. */
+  read(result: Result): Promise<HostArray>;
+  readState(slice: StateSlice): Promise<HostArray>;
+  /** Replaces the contents of a slice. */
+  writeState(slice: StateSlice, data: HostArray): Promise<void>;
+  /** Forgets storages that nobody uses any more. */
+  free(storages: readonly Storage[]): void;
+  /** Resolves when at most `steps` runs are unfinished on the device. */
+  throttle(steps: number): Promise<void>;
+  /** Largest binding in bytes: what flat state is chunked at. */
+  readonly bindingLimit: number;
+  close(): Promise<void>;
+}
