@@ -11,6 +11,8 @@ struct Sizes {
   batch: u32,
   stride: u32,
   y0: u32,
+  yrow: u32,
+  yn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -47,5 +49,5 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
       at = r;
     }
   }
-  y[u.y0 + row] = i32(at);
+  y[u.y0 + (row / u.yrow) * u.yn + row % u.yrow] = i32(at);
 }

@@ -23,7 +23,10 @@ struct Sizes {
   pl: i32,
   cg: u32,
   kg: u32,
-  pad: u32,
+  wn: u32,
+  b0: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -53,7 +56,7 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
   let n = g.z;
   let c0 = (k / u.kg) * u.cg;
   var acc = start(k);
-  var wi = u.w0 + k * u.cg * u.kh * u.kw;
+  var wi = u.w0 + k * u.wn;
   for (var c = 0u; c < u.cg; c++) {
     let ch = channel(c0 + c);
     let plane = u.x0 + n * u.xn + (c0 + c) * u.ih * u.iw;

@@ -23,7 +23,7 @@ struct Sizes {
   pl: i32,
   cg: u32,
   kg: u32,
-  pad: u32,
+  wn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   var acc = 0.0;
   for (var k = 0u; k < u.kg; k++) {
     let plane = u.g0 + n * u.gn + (k0 + k) * u.oh * u.ow;
-    var wi = u.w0 + ((k0 + k) * u.cg + c % u.cg) * u.kh * u.kw;
+    var wi = u.w0 + (k0 + k) * u.wn + (c % u.cg) * u.kh * u.kw;
     for (var r = 0u; r < u.kh; r++) {
       let py = h + u.pt - i32(r * u.dh);
       let p = py / i32(u.sh);

@@ -30,7 +30,9 @@ struct Sizes {
   wk: u32,
   wm: u32,
   wt: i32,
-  pad: u32,
+  b0: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;

@@ -24,7 +24,9 @@ struct Sizes {
   pl: i32,
   cg: u32,
   kg: u32,
-  pad: u32,
+  yn: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -67,5 +69,5 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec
       }
     }
   }
-  y[u.y0 + at] = acc;
+  y[u.y0 + k * u.yn + at % (u.cg * u.kh * u.kw)] = acc;
 }

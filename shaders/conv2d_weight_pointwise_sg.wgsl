@@ -19,7 +19,9 @@ struct Sizes {
   gn: u32,
   y0: u32,
   part: u32,
-  pad: u32,
+  yn: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -84,7 +86,7 @@ fn main(
       for (var j = 0u; j < TC; j++) {
         let c = c0 + j * 8u;
         if (o < u.o && c < u.c) {
-          y[base + o * u.c + c] = acc[h][i][j];
+          y[base + o * u.yn + c] = acc[h][i][j];
         }
       }
     }

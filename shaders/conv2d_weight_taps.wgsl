@@ -27,7 +27,10 @@ struct Sizes {
   g0: u32,
   gn: u32,
   y0: u32,
+  yn: u32,
   part: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -83,7 +86,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   if (at < u.taps) {
     for (var i = 0u; i < TO; i++) {
       if (o0 + i < u.o) {
-        y[u.y0 + id.z * u.part + (o0 + i) * u.taps + at] = acc[i];
+        y[u.y0 + id.z * u.part + (o0 + i) * u.yn + at] = acc[i];
       }
     }
   }

@@ -28,7 +28,10 @@ struct Sizes {
   g0: u32,
   gn: u32,
   y0: u32,
+  yn: u32,
   part: u32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -110,7 +113,7 @@ fn main(
       for (var j = 0u; j < TT; j++) {
         let t = t0 + j * 8u;
         if (o < u.o && t < u.taps) {
-          y[base + o * u.taps + t] = acc[h][i][j];
+          y[base + o * u.yn + t] = acc[h][i][j];
         }
       }
     }

@@ -13,7 +13,7 @@ struct Sizes {
   y1: u32,
   g0: u32,
   ignore: i32,
-  smooth: f32,
+  smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec
   for (var c = l; c < u.c; c += WG) {
     let d = x[xb + c] - m;
     s += power(d);
-    if (u.smooth > 0.0) {
+    if (u.smoothing > 0.0) {
       q += w[u.w0 + c] * d;
       sw += w[u.w0 + c];
     }
@@ -92,9 +92,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec
       if (k >= 0 && k < i32(u.c)) {
         let lse = logarithm(s);
         wt = w[u.w0 + u32(k)];
-        loss = (1.0 - u.smooth) * wt * (lse - (x[xb + u32(k)] - m));
-        if (u.smooth > 0.0) {
-          loss += u.smooth / f32(u.c) * (sw * lse - q);
+        loss = (1.0 - u.smoothing) * wt * (lse - (x[xb + u32(k)] - m));
+        if (u.smoothing > 0.0) {
+          loss += u.smoothing / f32(u.c) * (sw * lse - q);
         }
       } else {
         wt = out_of_range(s);

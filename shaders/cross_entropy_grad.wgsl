@@ -13,7 +13,7 @@ struct Sizes {
   y1: u32,
   g0: u32,
   ignore: i32,
-  smooth: f32,
+  smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -70,8 +70,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec
   let gn = g[u.g0 + row];
   for (var c = l; c < u.c; c += WG) {
     let p = power(x[xb + c] - m) / s;
-    var v = (1.0 - u.smooth) * wt * (p - select(0.0, 1.0, i32(c) == k));
-    v += u.smooth / f32(u.c) * (p * sw - w[u.w0 + c]);
+    var v = (1.0 - u.smoothing) * wt * (p - select(0.0, 1.0, i32(c) == k));
+    v += u.smoothing / f32(u.c) * (p * sw - w[u.w0 + c]);
     y[u.y0 + row * u.y1 + c] = select(0.0, gn * v, live);
   }
 }

@@ -4,7 +4,7 @@ const WG = 64u; //@param
 
 struct Sizes {
   total: u32,
-  from: u32,
+  start: u32,
   stream: u32,
   threshold: u32,
   keep: f32,
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
   if (i >= u.total) {
     return;
   }
-  let n = u.from + i;
+  let n = u.start + i;
   let words = threefry(vec2<u32>(key[u.k0], key[u.k0 + 1u]), vec2<u32>(n >> 1u, u.stream));
   let word = select(words.x, words.y, (n & 1u) == 1u);
   y[u.y0 + (i / u.row) * u.yn + i % u.row] = select(u.keep, 0.0, (word >> 8u) < u.threshold);

@@ -12,7 +12,7 @@ struct Sizes {
   y1: u32,
   g0: u32,
   ignore: i32,
-  smooth: f32,
+  smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;

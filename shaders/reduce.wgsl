@@ -10,8 +10,8 @@ struct Sizes {
   per: u32,
   x0: u32,
   y0: u32,
-  pad0: u32,
-  pad1: u32,
+  yrow: u32,
+  yn: u32,
   oshape: array<vec4<u32>, 2>,
   rshape: array<vec4<u32>, 2>,
   os: array<vec4<u32>, 2>,
@@ -45,11 +45,11 @@ fn place(flat: u32, shape: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>) ->
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
   let id = min(w.y * g.x + w.x, u.outputs * u.chunks - 1u);
   let o = id / u.chunks;
-  let from = (id % u.chunks) * u.per;
-  let to = min(from + u.per, u.length);
+  let begin = (id % u.chunks) * u.per;
+  let end = min(begin + u.per, u.length);
   let base = u.x0 + place(o, u.oshape, u.os);
   var acc = init(f32(l));
-  for (var r = from + l; r < to; r += WG) {
+  for (var r = begin + l; r < end; r += WG) {
     acc = combine(acc, x[base + place(r, u.rshape, u.rs)]);
   }
   tree[l] = acc;
@@ -61,6 +61,6 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
     workgroupBarrier();
   }
   if (l == 0u) {
-    y[u.y0 + id] = tree[0];
+    y[u.y0 + (id / u.yrow) * u.yn + id % u.yrow] = tree[0];
   }
 }

@@ -69,6 +69,8 @@ export interface Assign {
   readonly value: Value;
   /** The storage's version after it. */
   readonly version: number;
+  /** Where it stands in program order: nodes with a smaller id came before it. */
+  readonly at: number;
 }
 
 /**

@@ -78,6 +78,11 @@ export function leaf(source: Source, type: TypeOf, key: string): Value {
   return node.outputs[0];
 }
 
+/** The id that the next node will have: a mark in program order. */
+export function nodeMark(): number {
+  return nextNode;
+}
+
 /** Forgets all interned nodes: called when a trace has been flushed, so that plain loops leave the heap flat. */
 export function clearInterned(): void {
   table.clear();

@@ -140,10 +140,15 @@ export interface OpSpec<A extends Attrs = Attrs> {
   /** Arguments at which `ref` has a kink: samples keep away from them. */
   readonly kinks?: readonly number[];
   cost(inputs: readonly TypeOf[], outputs: readonly TypeOf[], attrs: A): { flops: number };
+  /** Its kernels write dense outputs only: such an output is never placed inside another buffer. */
+  readonly denseOutput?: boolean;
   /** The output as a view of input 0, where nothing needs to move; null: run the kernel. */
   view?(input: Operand, output: TypeOf, attrs: A): View | null;
-  /** Where each input lies inside the output (concat), so that producers may write there; null: copy. */
-  places?(inputs: readonly TypeOf[], output: TypeOf, attrs: A): readonly number[] | null;
+  /**
+   * Where each input lies inside the placed output (concat), so that producers may write there; null: nowhere as one
+   * view. The baseline's dispatch number k copies input k.
+   */
+  places?(inputs: readonly TypeOf[], output: Operand, attrs: A): readonly View[] | null;
   readonly kernels: readonly Kernel<A>[];
   readonly samples: readonly Sample<A>[];
   /** Axes along which the schedule may cut a call that is too large, best first. */

@@ -7,6 +7,7 @@ import { forEachIndex, ndarray, offsetOf } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
 import { ceilDiv, foldGrid, operandStrides, streamGroup } from "./layout.ts";
+import { reduceOutput } from "./reduce_parts.ts";
 
 interface ArgmaxAttrs extends Attrs {
   readonly axis: number;
@@ -69,7 +70,7 @@ defineOp<ArgmaxAttrs>({
               x0: x.offset,
               batch: axis === 0 ? 0 : strides[0],
               stride: strides[axis],
-              y0: c.outputs[0].offset,
+              ...reduceOutput(c.outputs[0]),
             },
             grid: foldGrid(ceilDiv(outer * inner, WG), c.device),
           },

@@ -8,7 +8,7 @@ import type { Attrs } from "../graph/node.ts";
 import { type Call, defineOp } from "../graph/op.ts";
 import { slice } from "./build.ts";
 import { stridedDispatch } from "./elementwise.ts";
-import { operandStrides, rowSize } from "./layout.ts";
+import { operandStrides } from "./layout.ts";
 
 interface ConcatAttrs extends Attrs {
   readonly axis: number;
@@ -76,13 +76,14 @@ defineOp<ConcatAttrs>({
   exact: true,
   cost: () => ({ flops: 0 }),
   places: (inputs, output, { axis }) => {
-    const outer = output.shape.slice(0, axis);
-    // A place is a window whose rows of axis 0 lie apart, so nothing but axis 0 may be walked around it.
-    if (!outer.slice(1).every((d) => d === 1)) return null;
-    const inner = axis === 0 ? rowSize(output.shape) : numel(output.shape.slice(axis + 1));
-    return starts(inputs, axis)
-      .slice(0, -1)
-      .map((s) => s * inner);
+    // A place is a window whose rows of axis 0 lie apart, so nothing between axis 0 and `axis` may be walked around it.
+    if (!output.shape.slice(1, axis).every((d) => d === 1)) return null;
+    const inner = operandStrides(output)[axis];
+    const from = starts(inputs, axis);
+    return inputs.map((_, k) => ({
+      offset: output.offset + from[k] * inner,
+      batchStride: output.batchStride,
+    }));
   },
   kernels: [
     {

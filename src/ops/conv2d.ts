@@ -17,6 +17,7 @@ import {
   type Prologue,
   prefersSubgroups,
   prologueHooks,
+  prologueOffsets,
   reluOf,
   walkConv,
 } from "./conv_shape.ts";
@@ -27,6 +28,7 @@ import {
   type StripCall,
   stripDispatch,
   stripPick,
+  type VectorOffsets,
 } from "./conv_tiles.ts";
 import { ceilDiv } from "./layout.ts";
 
@@ -95,7 +97,7 @@ function magnitude(inputs: readonly NDArray[], a: Conv2dAttrs): NDArray {
 
 function hooksOf(a: Conv2dAttrs, vec: boolean): Record<string, string> {
   const out = prologueHooks(a.prologue, vec);
-  if (a.bias) out.start = "return bias[m];";
+  if (a.bias) out.start = "return bias[u.b0 + m];";
   if (a.relu) out.activate = `return ${reluOf("v", vec)};`;
   return out;
 }
@@ -109,6 +111,11 @@ function bindOf(a: Conv2dAttrs): Record<string, Bound> {
   return bind;
 }
 
+function vectorsOf(c: Call<Conv2dAttrs>): VectorOffsets {
+  const r = roles(c.inputs, c.attrs);
+  return { b0: r.bias?.offset ?? 0, ...prologueOffsets(r.scale, r.shift) };
+}
+
 /** Baseline: one invocation per output element, right for everything. */
 const direct: Kernel<Conv2dAttrs> = {
   name: "direct",
@@ -119,7 +126,7 @@ const direct: Kernel<Conv2dAttrs> = {
     const g = geometry(x.shape, w.shape, a);
     const WG = c.device.software ? 8 : 64;
     const hooks = hooksOf(a, false);
-    if (a.bias) hooks.start = "return bias[k];";
+    if (a.bias) hooks.start = "return bias[u.b0 + k];";
     return [
       {
         shader: "conv2d_direct",
@@ -146,7 +153,8 @@ const direct: Kernel<Conv2dAttrs> = {
           pl: a.padding[2],
           cg: g.cg,
           kg: g.kg,
-          pad: 0,
+          wn: w.batchStride,
+          ...vectorsOf(c),
         },
         grid: [ceilDiv(g.oh * g.ow, WG), g.k, g.n],
       },
@@ -177,8 +185,10 @@ function pointwise(sg: boolean): Kernel<Conv2dAttrs> {
     pick: sg ? (c) => ({ TG: c.inputs[1].shape[0] > 16 ? 4 : c.inputs[1].shape[0] > 8 ? 2 : 1 }) : undefined,
     dispatches: (c) => {
       const p = pointwiseCall(c);
-      const rest = { hooks: hooksOf(c.attrs, true), bind: bindOf(c.attrs) };
-      return [pointwiseDispatch(p, sg, c, { w0: c.inputs[1].offset, wk: 1, wm: p.k }, rest)];
+      const rest = { hooks: hooksOf(c.attrs, true), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
+      return [
+        pointwiseDispatch(p, sg, c, { w0: c.inputs[1].offset, wk: 1, wm: c.inputs[1].batchStride }, rest),
+      ];
     },
   };
 }
@@ -203,8 +213,16 @@ function strip(sg: boolean): Kernel<Conv2dAttrs> {
     dispatches: (c) => {
       const s = stripCall(c);
       const taps = s.kh * s.kw;
-      const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs) };
-      return [stripDispatch(s, sg, c, { w0: c.inputs[1].offset, wk: taps, wm: s.k * taps, wt: 1 }, rest)];
+      const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
+      return [
+        stripDispatch(
+          s,
+          sg,
+          c,
+          { w0: c.inputs[1].offset, wk: taps, wm: c.inputs[1].batchStride, wt: 1 },
+          rest,
+        ),
+      ];
     },
   };
 }

@@ -8,7 +8,7 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { type ConvAttrs, geometry, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
-import { pointwiseDispatch, pointwiseFits, stripDispatch, stripPick } from "./conv_tiles.ts";
+import { NO_VECTORS, pointwiseDispatch, pointwiseFits, stripDispatch, stripPick } from "./conv_tiles.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface InputAttrs extends ConvAttrs {
@@ -72,7 +72,7 @@ const direct: Kernel<InputAttrs> = {
           pl: a.padding[2],
           cg: g.cg,
           kg: g.kg,
-          pad: 0,
+          wn: w.batchStride,
         },
         grid: [ceilDiv(g.ih * g.iw, WG), g.c, g.n],
       },
@@ -101,7 +101,15 @@ function pointwise(sg: boolean): Kernel<InputAttrs> {
     pick: sg ? (c) => ({ TG: c.inputs[1].shape[1] > 16 ? 4 : c.inputs[1].shape[1] > 8 ? 2 : 1 }) : undefined,
     dispatches: (c) => {
       const p = pointwiseCall(c);
-      return [pointwiseDispatch(p, sg, c, { w0: c.inputs[1].offset, wk: p.m, wm: 1 }, { bind: BIND })];
+      return [
+        pointwiseDispatch(
+          p,
+          sg,
+          c,
+          { w0: c.inputs[1].offset, wk: c.inputs[1].batchStride, wm: 1 },
+          { bind: BIND, vectors: NO_VECTORS },
+        ),
+      ];
     },
   };
 }
@@ -140,8 +148,8 @@ function strip(sg: boolean): Kernel<InputAttrs> {
         x: gy,
         y,
       };
-      const weights = { w0: w.offset + taps - 1, wk: g.c * taps, wm: taps, wt: -1 };
-      return [stripDispatch(s, sg, c, weights, { bind: BIND })];
+      const weights = { w0: w.offset + taps - 1, wk: w.batchStride, wm: taps, wt: -1 };
+      return [stripDispatch(s, sg, c, weights, { bind: BIND, vectors: NO_VECTORS })];
     },
   };
 }

@@ -16,6 +16,7 @@ import {
   type Prologue,
   prefersSubgroups,
   prologueHooks,
+  prologueOffsets,
   walkConv,
 } from "./conv_shape.ts";
 import { ceilDiv, foldGrid } from "./layout.ts";
@@ -99,7 +100,8 @@ const direct: Kernel<WeightAttrs> = {
           pl: a.padding[2],
           cg: g.cg,
           kg: g.kg,
-          pad: 0,
+          yn: y.batchStride,
+          ...prologueOffsets(c.inputs[2], c.inputs[3]),
         },
         grid: foldGrid(ceilDiv(numel(y.shape), WG), c.device),
       },
@@ -151,11 +153,15 @@ function tileDispatches(t: Tile, c: Call<WeightAttrs>): Dispatch[] {
       g0: gy.offset / v,
       gn: gy.batchStride / v,
       y0: parts > 1 ? 0 : y.offset,
+      yn: parts > 1 ? total / g.k : y.batchStride,
+      ...prologueOffsets(c.inputs[2], c.inputs[3]),
       ...t.uniforms(g, c),
     },
     grid: [tx, ty, parts],
   };
-  return parts > 1 ? [first, joinParts("parts", parts, total, y.offset, c.device)] : [first];
+  return parts > 1
+    ? [first, joinParts({ scratch: "parts", count: parts, strides: [1, total] }, y, c.device)]
+    : [first];
 }
 
 function tileKernel(
@@ -213,7 +219,7 @@ const pointwiseSg: Tile = {
   vec: true,
   grid: (g, c) => [ceilDiv(g.c, 8 * c.params.TC), ceilDiv(g.k, 8 * c.params.TO)],
   params: (c) => ({ TO: c.params.TO, TC: c.params.TC }),
-  uniforms: (g) => ({ c: g.c, hw4: (g.ih * g.iw) / 4, pad: 0 }),
+  uniforms: (g) => ({ c: g.c, hw4: (g.ih * g.iw) / 4 }),
 };
 
 const single = (c: Call<WeightAttrs>) => c.attrs.groups === 1;

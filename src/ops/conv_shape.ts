@@ -5,7 +5,7 @@ import { ShapeError } from "../core/error.ts";
 import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
-import type { DeviceTraits } from "../graph/op.ts";
+import type { DeviceTraits, Operand } from "../graph/op.ts";
 
 /** Geometry of a convolution; padding is [top, bottom, left, right]. */
 export interface ConvAttrs extends Attrs {
@@ -124,12 +124,17 @@ export function walkConv(
   }
 }
 
+/** Where scale and shift begin in their bindings. */
+export function prologueOffsets(scale?: Operand, shift?: Operand): { scale0: number; shift0: number } {
+  return { scale0: scale?.offset ?? 0, shift0: shift?.offset ?? 0 };
+}
+
 /** Hook bodies for a prologue; `vec` says whether the shader's values are vec4. */
 export function prologueHooks(prologue: Prologue, vec: boolean): Record<string, string> {
   if (prologue === "none") return {};
   const fused = vec ? "fma(v, vec4<f32>(s.x), vec4<f32>(s.y))" : "fma(v, s.x, s.y)";
   return {
-    channel: "return vec2<f32>(scale[c], shift[c]);",
+    channel: "return vec2<f32>(scale[u.scale0 + c], shift[u.shift0 + c]);",
     prologue: prologue === "affine" ? `return ${fused};` : `let t = ${fused}; return ${reluOf("t", vec)};`,
   };
 }

@@ -4,6 +4,15 @@
 import type { Call, Dispatch } from "../graph/op.ts";
 import { ceilDiv } from "./layout.ts";
 
+/** Where bias, scale and shift begin in their bindings. */
+export interface VectorOffsets {
+  readonly b0: number;
+  readonly scale0: number;
+  readonly shift0: number;
+}
+
+export const NO_VECTORS: VectorOffsets = { b0: 0, scale0: 0, shift0: 0 };
+
 /** What the pointwise tile needs of x [n,k,·] and y [n,m,·]: also used by the input gradient. */
 export interface PointwiseCall {
   readonly n: number;
@@ -23,7 +32,7 @@ export function pointwiseDispatch(
   sg: boolean,
   c: { device: Call["device"]; params: Call["params"] },
   weights: { w0: number; wk: number; wm: number },
-  rest: Pick<Dispatch, "hooks" | "bind">,
+  rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
 ): Dispatch {
   const hw4 = p.plane / 4;
   const WG = sg || c.device.software ? 8 : 64;
@@ -31,7 +40,8 @@ export function pointwiseDispatch(
   return {
     shader: sg ? "conv2d_pointwise_sg" : "conv2d_pointwise",
     params: sg ? { TG } : { WG, TG },
-    ...rest,
+    hooks: rest.hooks,
+    bind: rest.bind,
     uniforms: {
       k: p.k,
       m: p.m,
@@ -42,7 +52,7 @@ export function pointwiseDispatch(
       y0: p.y.offset / 4,
       yn: p.y.batchStride / 4,
       ...weights,
-      pad: 0,
+      ...rest.vectors,
     },
     grid: [ceilDiv(p.n * hw4, WG), ceilDiv(p.m, 8 * TG), 1],
   };
@@ -82,7 +92,7 @@ export function stripDispatch(
   sg: boolean,
   c: { device: Call["device"]; params: Call["params"] },
   weights: { w0: number; wk: number; wm: number; wt: number },
-  rest: Pick<Dispatch, "hooks" | "bind">,
+  rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
 ): Dispatch {
   const { TG, SP } = c.params;
   const strips = ceilDiv(s.ow, SP);
@@ -92,7 +102,8 @@ export function stripDispatch(
   return {
     shader: sg ? "conv2d_strip_sg" : "conv2d_strip",
     params: sg ? baked : { WG, ...baked },
-    ...rest,
+    hooks: rest.hooks,
+    bind: rest.bind,
     uniforms: {
       k: s.k,
       m: s.m,
@@ -112,7 +123,7 @@ export function stripDispatch(
       y0: s.y.offset,
       yn: s.y.batchStride,
       ...weights,
-      pad: 0,
+      ...rest.vectors,
     },
     grid: [ceilDiv(total, WG), ceilDiv(s.m, 8 * TG), 1],
   };

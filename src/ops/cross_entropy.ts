@@ -120,7 +120,7 @@ function dispatch(shader: string, c: Call<RowsAttrs>, at: { x: number }, bind: D
       y1: c.outputs[1]?.offset ?? c.outputs[0].batchStride,
       g0: at.x === 1 ? c.inputs[0].offset : 0,
       ignore: c.attrs.ignoreIndex,
-      smooth: c.attrs.smoothing,
+      smoothing: c.attrs.smoothing,
     },
     grid: foldGrid(n, c.device),
   };

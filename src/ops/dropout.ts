@@ -50,7 +50,7 @@ defineOp<DropoutAttrs>({
             bind: { key: { in: 0 }, y: { out: 0 } },
             uniforms: {
               total: numel(y.shape),
-              from,
+              start: from,
               stream,
               threshold: Math.round(p * 0x100_0000),
               keep: p < 1 ? 1 / (1 - p) : 0,

@@ -63,6 +63,7 @@ defineOp<ShapeAttrs>({
     const keepsRows = out.shape.length > 0 && out.shape[0] === x.shape[0];
     return keepsRows ? { offset: x.offset, batchStride: x.batchStride } : null;
   },
+  denseOutput: true,
   kernels: [
     {
       name: "copy",

@@ -9,6 +9,7 @@ import type { Attrs, Value } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
 import { call, div, expand, mul, reshape, sum } from "./build.ts";
 import { ceilDiv, collapse, foldGrid, operandStrides, pad8, rankParam } from "./layout.ts";
+import { joinParts, reduceOutput } from "./reduce_parts.ts";
 
 interface ReduceAttrs extends Attrs {
   readonly axes: readonly number[];
@@ -45,6 +46,8 @@ function chunksOf(outputs: number, length: number, software: boolean): number {
   return Math.max(1, Math.min(wanted, Math.floor(length / 4096)));
 }
 
+const hooksOf = (how: Combine) => ({ init: `return ${how.init};`, combine: `return ${how.combine};` });
+
 function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): Dispatch {
   const [x] = c.inputs;
   const { axes } = c.attrs;
@@ -62,7 +65,7 @@ function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): 
   return {
     shader: "reduce",
     params: { WG, RANK: rankParam(Math.max(o.shape.length, r.shape.length)) },
-    hooks: { init: `return ${how.init};`, combine: `return ${how.combine};` },
+    hooks: hooksOf(how),
     bind: { x: { in: 0 }, y: chunks > 1 ? { scratch: "partial" } : { out: 0 } },
     uniforms: {
       outputs,
@@ -70,40 +73,13 @@ function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): 
       chunks,
       per: ceilDiv(length, chunks),
       x0: x.offset,
-      y0: chunks > 1 ? 0 : c.outputs[0].offset,
-      pad0: 0,
-      pad1: 0,
+      ...(chunks > 1 ? { y0: 0, yrow: outputs * chunks, yn: 0 } : reduceOutput(c.outputs[0])),
       oshape: pad8(o.shape, 1),
       rshape: pad8(r.shape, 1),
       os: pad8(o.strides[0], 0),
       rs: pad8(r.strides[0], 0),
     },
     grid: foldGrid(outputs * chunks, c.device),
-  };
-}
-
-/** Joins the chunks: the same shader over [outputs, chunks]. */
-function joinStage(outputs: number, chunks: number, c: Call<ReduceAttrs>, how: Combine): Dispatch {
-  return {
-    shader: "reduce",
-    params: { WG: 1, RANK: 1 },
-    hooks: { init: `return ${how.init};`, combine: `return ${how.combine};` },
-    bind: { x: { scratch: "partial" }, y: { out: 0 } },
-    uniforms: {
-      outputs,
-      length: chunks,
-      chunks: 1,
-      per: chunks,
-      x0: 0,
-      y0: c.outputs[0].offset,
-      pad0: 0,
-      pad1: 0,
-      oshape: pad8([outputs], 1),
-      rshape: pad8([chunks], 1),
-      os: pad8([chunks], 0),
-      rs: pad8([1], 0),
-    },
-    grid: foldGrid(outputs, c.device),
   };
 }
 
@@ -127,9 +103,10 @@ function reduceKernels(how: Combine) {
         return chunks > 1 ? { partial: outputs * chunks } : {};
       },
       dispatches: (c: Call<ReduceAttrs>) => {
-        const { outputs, chunks } = chunked(c);
+        const { chunks } = chunked(c);
         const first = stage(c, how, c.device.software ? 8 : 64, chunks);
-        return chunks > 1 ? [first, joinStage(outputs, chunks, c, how)] : [first];
+        const parts = { scratch: "partial", count: chunks, strides: [chunks, 1] as const };
+        return chunks > 1 ? [first, joinParts(parts, c.outputs[0], c.device, hooksOf(how))] : [first];
       },
     },
   ];

@@ -1,34 +1,47 @@
-// The second pass of a two-pass sum: y[i] = Σ_p parts[p, i] in fixed order, on the shader of `reduce`.
+// The second pass of a two-pass reduction: y[i] = ⊕ over p of parts[p, i], in fixed order, on the shader of `reduce`.
 
-import type { DeviceTraits, Dispatch } from "../graph/op.ts";
-import { foldGrid, pad8 } from "./layout.ts";
+import { numel } from "../core/shape.ts";
+import type { DeviceTraits, Dispatch, Operand } from "../graph/op.ts";
+import { foldGrid, pad8, rowSize } from "./layout.ts";
 
-/** Adds `parts` dense runs of `total` elements lying in the named scratch buffer into output 0. */
+export interface Parts {
+  /** Name of the scratch buffer that holds them. */
+  readonly scratch: string;
+  readonly count: number;
+  /** Elements from one output to the next, and from one part of an output to the next. */
+  readonly strides: readonly [number, number];
+}
+
+/** Where reduce.wgsl writes its outputs. */
+export function reduceOutput(y: Operand): { y0: number; yrow: number; yn: number } {
+  return { y0: y.offset, yrow: rowSize(y.shape), yn: y.shape.length === 0 ? 1 : y.batchStride };
+}
+
+/** Joins the parts into output 0; adds them unless other hooks are given. */
 export function joinParts(
-  scratch: string,
-  parts: number,
-  total: number,
-  y0: number,
+  parts: Parts,
+  y: Operand,
   device: DeviceTraits,
+  hooks: Dispatch["hooks"] = {},
 ): Dispatch {
+  const outputs = numel(y.shape);
   return {
     shader: "reduce",
     params: { WG: 1, RANK: 1 },
-    bind: { x: { scratch }, y: { out: 0 } },
+    hooks,
+    bind: { x: { scratch: parts.scratch }, y: { out: 0 } },
     uniforms: {
-      outputs: total,
-      length: parts,
+      outputs,
+      length: parts.count,
       chunks: 1,
-      per: parts,
+      per: parts.count,
       x0: 0,
-      y0,
-      pad0: 0,
-      pad1: 0,
-      oshape: pad8([total], 1),
-      rshape: pad8([parts], 1),
-      os: pad8([1], 0),
-      rs: pad8([total], 0),
+      ...reduceOutput(y),
+      oshape: pad8([outputs], 1),
+      rshape: pad8([parts.count], 1),
+      os: pad8([parts.strides[0]], 0),
+      rs: pad8([parts.strides[1]], 0),
     },
-    grid: foldGrid(total, device),
+    grid: foldGrid(outputs, device),
   };
 }

@@ -2,18 +2,10 @@
 // never tensors.
 
 import type { HostArray } from "../core/dtype.ts";
-import type { Assign, Result, Scalars, Source, StateSlice, Storage } from "../graph/leaf.ts";
-import type { Node, Value } from "../graph/node.ts";
+import type { Cut } from "../graph/cut.ts";
+import type { Result, Scalars, Source, StateSlice, Storage } from "../graph/leaf.ts";
 
-/** The structure of one flush: what it computes and what it changes. The same cut may run many times. */
-export interface Cut {
-  readonly roots: readonly Value[];
-  readonly effects: readonly Assign[];
-  /** Everything that roots and effects depend on, in order of creation. */
-  readonly nodes: readonly Node[];
-  /** Version of every storage that is read or changed, before the first effect. */
-  readonly base: ReadonlyMap<Storage, number>;
-}
+export type { Cut } from "../graph/cut.ts";
 
 /** What differs from run to run of a cut. */
 export interface Run {

@@ -1,10 +1,319 @@
+// The WebGPU backend: turns cuts into plans (found again by key), fills their leaves, runs them, and keeps track of
+// where results lie. A result that a later run of its plan would overwrite while somebody may still ask for it is saved
+// to the host first, so GPU memory stays flat whatever the user holds.
+
+import { type HostArray, hostArray, viewBytes } from "../core/dtype.ts";
+import { numel, show } from "../core/shape.ts";
+import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
+import { type Command, Commander } from "../gpu/commands.ts";
+import { type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
+import { PipelineCache } from "../gpu/pipelines.ts";
+import { loadShaders } from "../gpu/shader_source.ts";
+import type { Cut } from "../graph/cut.ts";
+import { isHost, type Result, type Scalars, type StateSlice, type Storage } from "../graph/leaf.ts";
+import type { Node } from "../graph/node.ts";
+import type { Plan } from "../schedule/plan.ts";
 import type { RewriteOptions } from "../schedule/rewrites/index.ts";
-import type { Backend } from "./backend.ts";
-export interface GpuInit {
-  readonly device?: object;
-  readonly limits?: { maxStorageBufferBindingSize?: number };
+import { schedule } from "../schedule/schedule.ts";
+import type { Choices } from "../schedule/select.ts";
+import { cutKey } from "../schedule/work_graph.ts";
+import type { Backend, Run } from "./backend.ts";
+import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
+import { RING_SLOT, Ring } from "./ring.ts";
+
+export interface GpuInit extends DeviceOptions {
   readonly rewrites?: RewriteOptions;
+  /** false: work on frozen state is done again at every run. */
+  readonly hoist?: boolean;
+  /** false: every intermediate keeps memory of its own. */
+  readonly reuseSlots?: boolean;
+  /** Shader texts by file stem, where the files cannot be fetched. */
+  readonly shaders?: ReadonlyMap<string, string>;
 }
-export async function openGpu(_o: GpuInit): Promise<Backend> {
-  throw new Error("not yet");
+
+/** Where a result lies on the device; `host` is the copy that a read has made. */
+interface GpuLocation {
+  readonly kind: "gpu";
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+  host: HostArray | null;
+}
+
+interface StateMemory {
+  readonly buffer: DeviceBuffer;
+  /** Moves whenever the contents change. */
+  version: number;
+}
+
+/** Counts that tests and reports ask for. */
+export interface GpuStats {
+  readonly buffers: number;
+  readonly bufferBytes: number;
+  readonly slotBytes: number;
+  readonly bindGroups: number;
+  readonly pipelines: number;
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly plans: number;
+}
+
+/** Plans of plain loops that are kept; the least recently used one goes. */
+const MAX_PLANS = 64;
+
+export class GpuBackend implements Backend {
+  readonly name: string;
+  readonly gpu: Gpu;
+  /** Kernel choices made so far, by call; saved in checkpoints. */
+  readonly choices: Choices = new Map();
+  readonly #options: GpuInit;
+  readonly #devices: Devices;
+  readonly #ring: Ring;
+  readonly #states = new Map<Storage, StateMemory>();
+  readonly #plans = new Map<string, Prepared>();
+  readonly #compiled = new WeakMap<Cut, Prepared>();
+  #compiledPlans = new Set<WeakRef<Prepared>>();
+
+  constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
+    this.gpu = gpu;
+    this.name = gpu.adapter.description || gpu.adapter.device || gpu.adapter.vendor;
+    this.#options = options;
+    const buffers = new BufferStore(gpu);
+    this.#ring = new Ring(buffers);
+    this.#devices = {
+      gpu,
+      buffers,
+      pipelines: new PipelineCache(gpu, sources),
+      commander: new Commander(gpu),
+      state: (s) => this.#state(s).buffer,
+    };
+  }
+
+  get bindingLimit(): number {
+    return this.gpu.bindingLimit;
+  }
+
+  get stats(): GpuStats {
+    const { buffers, commander, pipelines } = this.#devices;
+    return {
+      buffers: buffers.count,
+      bufferBytes: buffers.bytes,
+      slotBytes: buffers.slotBytes,
+      bindGroups: commander.bindGroups,
+      pipelines: pipelines.count,
+      dispatches: commander.dispatches,
+      submits: commander.submits,
+      plans: this.#plans.size,
+    };
+  }
+
+  /** The plan of a cut, without making it ready. */
+  plan(cut: Cut): Plan {
+    const { rewrites, hoist, reuseSlots } = this.#options;
+    return schedule(cut, {
+      device: this.gpu.traits,
+      bindingLimit: this.bindingLimit,
+      choices: this.choices,
+      rewrites,
+      hoist,
+      reuseSlots,
+    });
+  }
+
+  async run(cut: Cut, run: Run, reuse: boolean): Promise<void> {
+    this.gpu.check();
+    const prepared = await this.#prepared(cut, reuse);
+    await this.#saveOutputs(prepared);
+    this.#fillLeaves(prepared, runLeaves(cut), run);
+    this.#runHoisted(prepared);
+    const small = prepared.outputs.filter((o) => o.bytes <= RING_SLOT);
+    const offsets = await this.#ring.take(small.length);
+    const copies: Command[] = small.map((o, i) => ({
+      kind: "copy",
+      from: o.buffer,
+      fromOffset: 0,
+      to: this.#ring.buffer,
+      toOffset: offsets[i],
+      bytes: Math.ceil(o.bytes / 4) * 4,
+    }));
+    const { commander } = this.#devices;
+    commander.run(prepared.commands);
+    if (copies.length > 0) commander.run(copies);
+    commander.mark(prepared.cost);
+    for (const e of cut.effects) this.#state(e.slice.storage).version++;
+    let next = 0;
+    prepared.outputs.forEach((o, i) => {
+      const [result, needed] = [run.results[i], run.needed[i]];
+      const ringed = o.bytes <= RING_SLOT;
+      const offset = ringed ? offsets[next++] : 0;
+      result.location = {
+        kind: "gpu",
+        buffer: ringed ? this.#ring.buffer : o.buffer,
+        offset,
+        host: null,
+      } satisfies GpuLocation;
+      if (ringed) this.#ring.hold(offset, result, needed);
+      else o.held = { result, needed };
+    });
+  }
+
+  async #prepared(cut: Cut, reuse: boolean): Promise<Prepared> {
+    if (reuse) {
+      let known = this.#compiled.get(cut);
+      if (!known) {
+        known = await prepare(cut, this.plan(cut), this.#devices);
+        this.#compiled.set(cut, known);
+        this.#compiledPlans.add(new WeakRef(known));
+      }
+      return known;
+    }
+    const key = cutKey(cut, (node) => leafKey(node, cut));
+    let known = this.#plans.get(key);
+    if (known) this.#plans.delete(key);
+    else known = await prepare(cut, this.plan(cut), this.#devices);
+    this.#plans.set(key, known);
+    for (const [old, plan] of this.#plans) {
+      if (this.#plans.size <= MAX_PLANS) break;
+      this.#plans.delete(old);
+      await this.#retire(plan);
+    }
+    return known;
+  }
+
+  /** Saves what the plan's last run left and somebody may still read. */
+  async #saveOutputs(p: Prepared): Promise<void> {
+    for (const o of p.outputs) {
+      const { held } = o;
+      o.held = null;
+      if (!held?.needed()) continue;
+      held.result.location = { kind: "host", data: await this.read(held.result) };
+    }
+  }
+
+  async #retire(p: Prepared): Promise<void> {
+    await this.#saveOutputs(p);
+    await this.#devices.commander.drain();
+    for (const b of p.owned) this.#devices.buffers.destroy(b);
+  }
+
+  #fillLeaves(p: Prepared, sources: readonly (Result | Scalars)[], run: Run): void {
+    const copies: Command[] = [];
+    for (const l of p.leaves) {
+      const own = sources[l.index];
+      const source = (run.sources.get(own) as Result | undefined) ?? own;
+      if (source.kind === "scalars") {
+        this.#devices.buffers.write(l.buffer, 0, run.scalars.get(source) as HostArray);
+        continue;
+      }
+      if (source === l.last) continue;
+      if (source.failure) throw source.failure;
+      const { location } = source;
+      if (isHost(location)) this.#devices.buffers.write(l.buffer, 0, location.data);
+      else if (location) {
+        const { buffer, offset } = location as GpuLocation;
+        copies.push({
+          kind: "copy",
+          from: buffer,
+          fromOffset: offset,
+          to: l.buffer,
+          toOffset: 0,
+          bytes: Math.ceil((numel(source.shape) * (source.dtype === "u8" ? 1 : 4)) / 4) * 4,
+        });
+      } else throw new Error(`${show(source)} is used before it is computed`);
+      l.last = source;
+    }
+    if (copies.length > 0) this.#devices.commander.run(copies);
+  }
+
+  /** Runs the hoisted part if it never ran, or if state that it read has moved. */
+  #runHoisted(p: Prepared): void {
+    if (p.hoisted.length === 0) return;
+    const versions = p.plan.hoistedReads.map((s) => this.#state(s).version);
+    if (p.versions?.every((v, i) => v === versions[i])) return;
+    this.#devices.commander.run(p.hoisted);
+    p.versions = versions;
+  }
+
+  #state(storage: Storage): StateMemory {
+    let memory = this.#states.get(storage);
+    if (!memory) {
+      const { buffers } = this.#devices;
+      const buffer = buffers.storage(storage.label, storage.size * 4);
+      if (storage.initial) buffers.write(buffer, 0, storage.initial);
+      storage.initial = null;
+      memory = { buffer, version: 0 };
+      this.#states.set(storage, memory);
+    }
+    return memory;
+  }
+
+  async read(result: Result): Promise<HostArray> {
+    const { location } = result;
+    if (isHost(location)) return location.data.slice();
+    if (!location) throw result.failure ?? new Error(`${show(result)} was never computed`);
+    const at = location as GpuLocation;
+    at.host ??= await this.#download(at.buffer, at.offset, result);
+    return at.host.slice();
+  }
+
+  async #download(
+    buffer: DeviceBuffer,
+    offset: number,
+    type: { shape: readonly number[]; dtype: Result["dtype"] },
+  ): Promise<HostArray> {
+    const n = numel(type.shape);
+    if (n === 0) return hostArray(type.dtype, 0);
+    const bytes = await this.#devices.buffers.read(buffer, offset, type.dtype === "u8" ? n : n * 4);
+    this.gpu.check();
+    return viewBytes(type.dtype, bytes, n);
+  }
+
+  async readState(slice: StateSlice): Promise<HostArray> {
+    return this.#download(this.#state(slice.storage).buffer, slice.offset * 4, slice);
+  }
+
+  async writeState(slice: StateSlice, data: HostArray): Promise<void> {
+    const memory = this.#state(slice.storage);
+    this.#devices.buffers.write(memory.buffer, slice.offset * 4, data);
+    memory.version++;
+  }
+
+  free(storages: readonly Storage[]): void {
+    const gone = new Set(storages);
+    const uses = (p: Prepared) => p.plan.states.some((r) => r.storage && gone.has(r.storage));
+    for (const [key, p] of this.#plans) {
+      if (!uses(p)) continue;
+      this.#plans.delete(key);
+      for (const b of p.owned)
+        if (!p.outputs.some((o) => o.buffer === b && o.held?.needed())) this.#devices.buffers.destroy(b);
+    }
+    for (const s of storages) {
+      const memory = this.#states.get(s);
+      this.#states.delete(s);
+      if (memory) this.#devices.buffers.destroy(memory.buffer);
+    }
+  }
+
+  throttle(steps: number): Promise<void> {
+    return this.#devices.commander.throttle(steps);
+  }
+
+  async close(): Promise<void> {
+    if (!this.gpu.lost) await this.#devices.commander.drain().catch(() => {});
+    this.gpu.close();
+  }
+}
+
+/** What a leaf is, for the key of its cut: which state at which version, or which kind of input. */
+function leafKey(node: Node, cut: Cut): string {
+  const { source } = node;
+  const type = show(node.outputs[0]);
+  if (source?.kind !== "state") return `${source?.kind} ${type}`;
+  const { storage, offset } = source.slice;
+  return `state ${storage.id}+${offset} v${source.version - (cut.base.get(storage) as number)} ${type}`;
+}
+
+/** Opens the device and the backend on it. */
+export async function openGpu(options: GpuInit): Promise<GpuBackend> {
+  const [gpu, sources] = await Promise.all([openDevice(options), options.shaders ?? loadShaders()]);
+  return new GpuBackend(gpu, sources, options);
 }

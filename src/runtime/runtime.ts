@@ -9,7 +9,7 @@ import { ThawError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
 import { numel, show, type TypeOf } from "../core/shape.ts";
 import { type Assign, hostResult, Result, readState, type StateSlice, Storage } from "../graph/leaf.ts";
-import { type Attrs, apply1, clearInterned, reachable, type Value } from "../graph/node.ts";
+import { type Attrs, apply1, clearInterned, nodeMark, reachable, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
 import type { BuildRule } from "../graph/rule.ts";
 import type { Backend, Cut, Run } from "./backend.ts";
@@ -170,7 +170,7 @@ export class Runtime {
     const { storage } = slice;
     if (!this.#base.has(storage)) this.#base.set(storage, storage.version);
     storage.version++;
-    this.#effects.push({ slice, value, version: storage.version });
+    this.#effects.push({ slice, value, version: storage.version, at: nodeMark() });
   }
 
   /** Records host work that goes with every run of the trace (counters): done now, or by every call of a compiled step. */

@@ -1,0 +1,132 @@
+// Buffers: persistent ones by owner, slots that plans share, and staging for readback. Every creation is counted, so
+// that tests can prove that a warm step makes none.
+
+import { OutOfMemory } from "../core/error.ts";
+import type { Gpu } from "./device.ts";
+
+// Numbers of the WebGPU specification (GPUBufferUsage, GPUMapMode), so that no global is needed.
+const MAP_READ = 1;
+const COPY_SRC = 4;
+const COPY_DST = 8;
+const UNIFORM = 64;
+const STORAGE = 128;
+
+export type { Gpu } from "./device.ts";
+/** A buffer on the device; opaque outside of this folder. */
+export type DeviceBuffer = GPUBuffer;
+
+const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+export class BufferStore {
+  /** Buffers made so far. */
+  count = 0;
+  /** Bytes of all buffers alive. */
+  bytes = 0;
+  readonly #gpu: Gpu;
+  readonly #staging: DeviceBuffer[] = [];
+  /** Slots of all plans, largest first. */
+  readonly #slots: DeviceBuffer[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  #make(label: string, bytes: number, usage: number): DeviceBuffer {
+    const size = padded(bytes);
+    const limit = this.#gpu.device.limits.maxBufferSize;
+    if (size > limit)
+      throw new OutOfMemory(
+        `${label} needs ${mib(size)}, but a buffer of this device holds at most ${mib(limit)}`,
+      );
+    this.count++;
+    this.bytes += size;
+    return this.#gpu.device.createBuffer({ label, size, usage });
+  }
+
+  /** Zeroed storage. */
+  storage(label: string, bytes: number): DeviceBuffer {
+    return this.#make(label, bytes, STORAGE | COPY_SRC | COPY_DST);
+  }
+
+  uniform(label: string, bytes: number): DeviceBuffer {
+    return this.#make(label, bytes, UNIFORM | COPY_DST);
+  }
+
+  destroy(buffer: DeviceBuffer): void {
+    this.bytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /**
+   * Buffers for a plan's slots, shared with every other plan of the device: plans run one after another. Each slot
+   * takes the smallest free buffer that holds it.
+   */
+  slots(sizes: readonly number[]): DeviceBuffer[] {
+    const free = [...this.#slots];
+    const order = sizes.map((_, i) => i).sort((a, b) => sizes[b] - sizes[a]);
+    const out = new Array<DeviceBuffer>(sizes.length);
+    for (const i of order) {
+      let best = -1;
+      free.forEach((b, k) => {
+        if (b.size >= sizes[i] && (best < 0 || b.size < free[best].size)) best = k;
+      });
+      if (best >= 0) out[i] = free.splice(best, 1)[0];
+      else {
+        out[i] = this.storage("slot", sizes[i]);
+        this.#slots.push(out[i]);
+      }
+    }
+    return out;
+  }
+
+  /** Bytes held in slots. */
+  get slotBytes(): number {
+    return this.#slots.reduce((n, b) => n + b.size, 0);
+  }
+
+  write(buffer: DeviceBuffer, offset: number, data: ArrayBufferView): void {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    if (bytes.length % 4 === 0) {
+      this.#gpu.device.queue.writeBuffer(buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+      return;
+    }
+    // Writes are whole words: pictures of odd size are padded.
+    const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+    whole.set(bytes);
+    this.#gpu.device.queue.writeBuffer(buffer, offset, whole);
+  }
+
+  /** A copy of a range's bytes on the host. */
+  async read(buffer: DeviceBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
+    const size = Math.ceil(bytes / 4) * 4;
+    const { device } = this.#gpu;
+    const at = this.#staging.findIndex((b) => b.size >= size && b.size <= Math.max(65_536, 4 * size));
+    const staging =
+      at >= 0
+        ? this.#staging.splice(at, 1)[0]
+        : this.#make("readback", Math.max(size, 4096), MAP_READ | COPY_DST);
+    const encoder = device.createCommandEncoder({ label: "readback" });
+    encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
+    device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(MAP_READ, 0, size);
+    } catch (error) {
+      this.#gpu.check();
+      throw error;
+    }
+    const copy = staging.getMappedRange(0, size).slice(0, bytes);
+    staging.unmap();
+    if (this.#staging.length < 8) this.#staging.push(staging);
+    else this.destroy(staging);
+    return copy;
+  }
+}
+
+/** Bytes for people. */
+export function mib(bytes: number): string {
+  return bytes < 2 ** 20
+    ? `${(bytes / 1024).toFixed(1)} KiB`
+    : bytes < 2 ** 30
+      ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
+      : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

@@ -1,0 +1,173 @@
+// Finding a device and keeping it. Dawn's binding (npm `webgpu`) dies with the object that `create` returns, so that
+// object and the adapter stay referenced here until `close`.
+
+import { env } from "../core/env.ts";
+import { DeviceError, DeviceLost, messageOf, UsageError } from "../core/error.ts";
+import type { DeviceTraits } from "../graph/op.ts";
+
+/** How a device is found; whatever is given is used as it is. */
+export interface DeviceOptions {
+  /** A GPU object: `navigator.gpu`, or what Dawn's `create` returned. */
+  readonly gpu?: GPU;
+  readonly adapter?: GPUAdapter;
+  /** An opened device. Thaw then uses the limits and features it was opened with, and does not destroy it. */
+  readonly device?: GPUDevice;
+  /** Falsely small limits, for tests: `{ maxStorageBufferBindingSize: 1 << 20 }`. */
+  readonly limits?: {
+    readonly maxStorageBufferBindingSize?: number;
+    readonly maxComputeWorkgroupsPerDimension?: number;
+  };
+  /** Flags for Dawn's `create`, such as `adapter=SwiftShader`; also from THAW_DAWN, separated by commas. */
+  readonly dawn?: readonly string[];
+  /** false hides `subgroups`, so that the kernels for devices without them run. */
+  readonly subgroups?: boolean;
+}
+
+/** What names an adapter in reports and checkpoints. */
+export interface AdapterSummary {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly software: boolean;
+}
+
+const WANTED: readonly GPUFeatureName[] = ["subgroups" as GPUFeatureName, "timestamp-query"];
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+] as const;
+
+/** The GPU object of this host: the browser's, or Dawn's. */
+export async function findGpu(dawn: readonly string[] = []): Promise<GPU> {
+  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (own) return own;
+  const flags = [...dawn, ...(env("THAW_DAWN")?.split(",").filter(Boolean) ?? [])];
+  try {
+    // A variable keeps bundlers from resolving the Node-only binding.
+    const name = "webgpu";
+    const { create } = (await import(/* @vite-ignore */ name)) as { create: (flags: string[]) => GPU };
+    return create(flags);
+  } catch (error) {
+    throw new DeviceError(
+      `no WebGPU here: this browser has no navigator.gpu, and in Node the package "webgpu" could not be loaded (${messageOf(error)})`,
+    );
+  }
+}
+
+export function summarize(info: GPUAdapterInfo): AdapterSummary {
+  const fallback = (info as { isFallbackAdapter?: boolean }).isFallbackAdapter ?? false;
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const software = fallback || /llvmpipe|lavapipe|swiftshader|software/i.test(text);
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    software,
+  };
+}
+
+/** An opened device with the objects that must outlive it. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterSummary;
+  readonly traits: DeviceTraits;
+  readonly bindingLimit: number;
+  readonly features: ReadonlySet<string>;
+  /** Rejects every later use once set. */
+  lost: DeviceLost | null = null;
+  #held: unknown[] | null;
+  readonly #owned: boolean;
+  #error: Error | null = null;
+
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    options: DeviceOptions,
+    held: unknown[],
+    owned: boolean,
+  ) {
+    this.device = device;
+    this.adapter = summarize(info);
+    this.features = new Set(device.features);
+    this.#held = held;
+    this.#owned = owned;
+    const { limits } = device;
+    this.bindingLimit = Math.min(
+      limits.maxStorageBufferBindingSize,
+      options.limits?.maxStorageBufferBindingSize ?? Number.POSITIVE_INFINITY,
+    );
+    const subgroupMin = (info as { subgroupMinSize?: number }).subgroupMinSize ?? 0;
+    this.traits = {
+      software: this.adapter.software,
+      subgroups: options.subgroups !== false && this.features.has("subgroups") && subgroupMin >= 8,
+      maxWorkgroups: Math.min(
+        limits.maxComputeWorkgroupsPerDimension,
+        options.limits?.maxComputeWorkgroupsPerDimension ?? 65_535,
+      ),
+      maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    };
+    device.addEventListener?.("uncapturederror", (e) => {
+      this.#error ??= new DeviceError(
+        `the GPU refused work: ${(e as GPUUncapturedErrorEvent).error.message}`,
+      );
+    });
+    void device.lost.then((why) => {
+      if (why.reason !== "destroyed" || this.#held)
+        this.lost ??= new DeviceLost(`the GPU device was lost: ${why.message || why.reason}`);
+    });
+  }
+
+  /** Throws what the device has reported since the last check. */
+  check(): void {
+    if (this.lost) throw this.lost;
+    const error = this.#error;
+    this.#error = null;
+    if (error) throw error;
+  }
+
+  close(): void {
+    if (!this.#held) return;
+    this.#held = null;
+    if (this.#owned) this.device.destroy();
+  }
+}
+
+/** Opens a device with the adapter's own limits and the optional features that Thaw knows to use. */
+export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
+  checkLimits(options);
+  if (options.device) {
+    const info =
+      (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo ??
+      ({ vendor: "", architecture: "", device: "", description: "" } as GPUAdapterInfo);
+    return new Gpu(options.device, info, options, [], false);
+  }
+  const gpu = options.adapter ? null : (options.gpu ?? (await findGpu(options.dawn)));
+  const adapter = options.adapter ?? (await gpu?.requestAdapter({ powerPreference: "high-performance" }));
+  if (!adapter) throw new DeviceError(noAdapter());
+  const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((k) => [k, adapter.limits[k]]));
+  const requiredFeatures = WANTED.filter((f) => adapter.features.has(f));
+  const device = await adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits });
+  return new Gpu(device, adapter.info, options, [gpu, adapter], true);
+}
+
+function checkLimits({ limits }: DeviceOptions): void {
+  for (const [k, v] of Object.entries(limits ?? {})) {
+    if (!Number.isInteger(v) || v < 1)
+      throw new UsageError(`init: limits.${k} must be a whole number of at least 1, got ${v}`);
+  }
+}
+
+/** The sentence for a host without an adapter; `thaw doctor` says more. */
+export function noAdapter(): string {
+  const linux = typeof process === "object" && process.platform === "linux";
+  const how = linux
+    ? "install your GPU's Vulkan driver, or Mesa's software one with `npm run setup -- --system`"
+    : "update the graphics driver";
+  return `no usable GPU adapter was found: ${how} (run \`thaw doctor\` for details)`;
+}

@@ -1,0 +1,172 @@
+// A plan made ready for a device: its buffers, pipelines and bind groups, and what its leaves were last filled with.
+
+import { debugLevel } from "../core/env.ts";
+import { messageOf, OutOfMemory } from "../core/error.ts";
+import { type BufferStore, type DeviceBuffer, type Gpu, mib } from "../gpu/buffers.ts";
+import type { Command, Commander } from "../gpu/commands.ts";
+import type { PipelineCache } from "../gpu/pipelines.ts";
+import { packUniforms, shaderInfo } from "../gpu/shader.ts";
+import type { Cut } from "../graph/cut.ts";
+import type { Result, Scalars, Storage } from "../graph/leaf.ts";
+import type { Root } from "../schedule/place.ts";
+import {
+  type DispatchStep,
+  type Plan,
+  planBytes,
+  printPlan,
+  type Range,
+  rootBytes,
+  type Step,
+  summarizePlan,
+} from "../schedule/plan.ts";
+
+export interface Devices {
+  readonly gpu: Gpu;
+  readonly buffers: BufferStore;
+  readonly pipelines: PipelineCache;
+  readonly commander: Commander;
+  /** The device's memory of a storage, made on first use. */
+  readonly state: (s: Storage) => DeviceBuffer;
+}
+
+export interface PreparedLeaf {
+  /** Which of the cut's leaves it is, in order of its nodes. */
+  readonly index: number;
+  readonly buffer: DeviceBuffer;
+  /** What it was last filled with; results never change, so the same one need not be copied again. */
+  last: Result | null;
+}
+
+export interface PreparedOutput {
+  readonly buffer: DeviceBuffer;
+  readonly bytes: number;
+  /** Who may still ask for what the last run left here. */
+  held: { readonly result: Result; readonly needed: () => boolean } | null;
+}
+
+export interface Prepared {
+  readonly plan: Plan;
+  readonly hoisted: readonly Command[];
+  readonly commands: readonly Command[];
+  readonly leaves: readonly PreparedLeaf[];
+  readonly outputs: readonly PreparedOutput[];
+  readonly owned: readonly DeviceBuffer[];
+  /** Estimated ms of one run. */
+  readonly cost: number;
+  /** Contents' versions that the hoisted results were computed from. */
+  versions: readonly number[] | null;
+}
+
+/** The leaves of a cut that are filled at every run, in order. */
+export function runLeaves(cut: Cut): (Result | Scalars)[] {
+  return cut.nodes.flatMap(({ source }) => (source && source.kind !== "state" ? [source] : []));
+}
+
+export async function prepare(cut: Cut, plan: Plan, d: Devices): Promise<Prepared> {
+  if (debugLevel() >= 1) console.error(`plan: ${summarizePlan(plan)}`);
+  if (debugLevel() >= 2) console.error(printPlan(plan));
+  const { device } = d.gpu;
+  device.pushErrorScope("out-of-memory");
+  const memory = new Map<Root, DeviceBuffer>();
+  const owned: DeviceBuffer[] = [];
+  const slots = d.buffers.slots(plan.slots);
+  for (const [root, slot] of plan.slotOf) memory.set(root, slots[slot]);
+  for (const root of plan.owned) {
+    const buffer = d.buffers.storage(`${root.kind} ${root.label}`, rootBytes(root));
+    memory.set(root, buffer);
+    owned.push(buffer);
+  }
+  for (const root of plan.states) memory.set(root, d.state(root.storage as Storage));
+  const full = await device.popErrorScope();
+  if (full) {
+    for (const b of owned) d.buffers.destroy(b);
+    throw new OutOfMemory(
+      `the device has no memory for this step: its plan needs ${mib(planBytes(plan))} beside the parameters (${messageOf(full)}); take a smaller batch or smaller pictures`,
+    );
+  }
+  const uniforms = uniformBuffer(plan, d);
+  if (uniforms) owned.push(uniforms.buffer);
+  const make = (steps: readonly Step[]) => Promise.all(steps.map((s) => command(s, memory, uniforms, d)));
+  const [hoisted, commands] = [await make(plan.hoisted), await make(plan.steps)];
+  const sources = runLeaves(cut);
+  return {
+    plan,
+    hoisted,
+    commands,
+    leaves: plan.leaves.map((l) => ({
+      index: sources.indexOf(l.source),
+      buffer: memory.get(l.root) as DeviceBuffer,
+      last: null,
+    })),
+    outputs: plan.outputs.map((o) => ({
+      buffer: memory.get(o.range.root) as DeviceBuffer,
+      bytes: o.range.size,
+      held: null,
+    })),
+    owned,
+    cost: plan.steps.reduce((n, s) => n + (s.kind === "dispatch" ? s.cost : 0), 0),
+    versions: null,
+  };
+}
+
+interface Uniforms {
+  readonly buffer: DeviceBuffer;
+  readonly at: ReadonlyMap<DispatchStep, { offset: number; size: number }>;
+}
+
+/** All dispatches' Sizes in one buffer: they never change. */
+function uniformBuffer(plan: Plan, d: Devices): Uniforms | null {
+  const at = new Map<DispatchStep, { offset: number; size: number }>();
+  let total = 0;
+  for (const s of [...plan.hoisted, ...plan.steps]) {
+    if (s.kind !== "dispatch") continue;
+    const { size } = shaderInfo(s.shader, d.pipelines.sources);
+    at.set(s, { offset: total, size });
+    total += Math.ceil(size / 256) * 256;
+  }
+  if (total === 0) return null;
+  const bytes = new Uint8Array(total);
+  for (const [s, { offset, size }] of at) {
+    packUniforms(
+      s.shader,
+      shaderInfo(s.shader, d.pipelines.sources),
+      s.uniforms,
+      new DataView(bytes.buffer, offset, size),
+    );
+  }
+  const buffer = d.buffers.uniform("uniforms", total);
+  d.buffers.write(buffer, 0, bytes);
+  return { buffer, at };
+}
+
+async function command(
+  s: Step,
+  memory: ReadonlyMap<Root, DeviceBuffer>,
+  uniforms: Uniforms | null,
+  d: Devices,
+): Promise<Command> {
+  const bufferOf = (r: Range) => memory.get(r.root) as DeviceBuffer;
+  if (s.kind === "copy") {
+    return {
+      kind: "copy",
+      from: bufferOf(s.from),
+      fromOffset: s.from.offset,
+      to: bufferOf(s.to),
+      toOffset: s.to.offset,
+      bytes: s.to.size,
+    };
+  }
+  const pipeline = await d.pipelines.get(s.shader, s.specialisation, Object.keys(s.bind));
+  const own = uniforms?.at.get(s) as { offset: number; size: number };
+  const ranges = Object.fromEntries(
+    Object.entries(s.bind).map(([k, r]) => [
+      k,
+      { buffer: bufferOf(r), offset: r.offset, size: Math.max(4, r.size) },
+    ]),
+  );
+  const group = d.commander.bind(pipeline, {
+    ...ranges,
+    u: { buffer: (uniforms as Uniforms).buffer, ...own },
+  });
+  return { kind: "dispatch", pipeline, group, grid: s.grid, cost: s.cost };
+}
