@@ -2,7 +2,7 @@
 // Build rules may replace an application by an equal one before it is recorded (see schedule/rewrites).
 
 import type { Attrs, Value } from "../graph/node.ts";
-import { apply } from "../graph/node.ts";
+import { apply, attrsKey } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
 import { opNamed } from "../graph/op.ts";
 import type { BuildRule, Origin } from "../graph/rule.ts";
@@ -31,6 +31,23 @@ export interface ApplyContext {
   readonly tracking: boolean;
   /** Told of every variable made. */
   readonly made: (v: Variable) => void;
+  /** What build rules have made in this trace, by operation and variables: made once, so that gradients meet in it. */
+  readonly shared: Map<string, readonly Variable[]>;
+}
+
+/** An application on behalf of a rule: the same one on the same variables is one set of variables. */
+function applyShared(
+  ctx: ApplyContext,
+  name: string,
+  inputs: readonly Variable[],
+  attrs: Attrs,
+): readonly Variable[] {
+  const key = `${name}|${attrsKey(attrs)}|${ctx.tracking}|${inputs.map((v) => `${v.requiresGrad ? v.id : "-"}:${v.value.id}`).join(",")}`;
+  const known = ctx.shared.get(key);
+  if (known?.every((v) => !v.released)) return known;
+  const made = applyTo(ctx, name, inputs, attrs);
+  ctx.shared.set(key, made);
+  return made;
 }
 
 /** Applies the named op; the outputs are tracked when an input is and tracking is on. */
@@ -42,7 +59,7 @@ export function applyTo(
 ): readonly Variable[] {
   for (const rule of ctx.rules) {
     if (rule.op !== name) continue;
-    const replaced = rule.replace(inputs, attrs, { originOf, build: (n, i, a) => applyTo(ctx, n, i, a) });
+    const replaced = rule.replace(inputs, attrs, { originOf, build: (n, i, a) => applyShared(ctx, n, i, a) });
     if (replaced) return replaced;
   }
   const op = opNamed(name);

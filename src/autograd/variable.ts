@@ -19,7 +19,10 @@ export interface Creator {
   readonly outputs: readonly Variable[];
 }
 
+let nextVariable = 1;
+
 export class Variable implements TypeOf {
+  readonly id = nextVariable++;
   readonly shape: Shape;
   readonly dtype: DType;
   requiresGrad = false;

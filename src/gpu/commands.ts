@@ -9,6 +9,8 @@ export interface DispatchCommand {
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   readonly grid: readonly [number, number, number];
+  /** Op and kernel, for profiles. */
+  readonly label: string;
   /** Estimated device time in ms. */
   readonly cost: number;
 }

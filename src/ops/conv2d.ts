@@ -205,11 +205,8 @@ function strip(sg: boolean): Kernel<Conv2dAttrs> {
     name: sg ? "strip_sg" : "strip",
     when: (c) => (!sg || c.device.subgroups) && c.attrs.groups === 1,
     score: (c) => (sg ? (prefersSubgroups(c.device) ? 8 : 1) : 4),
-    space: sg ? { TG: [2, 1], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
-    pick: (c) =>
-      sg
-        ? stripPick(c.outputs[0].shape[3], c.inputs[1].shape[0])
-        : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 },
+    space: sg ? { TG: [1, 2], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
+    pick: (c) => (sg ? stripPick(c.outputs[0].shape[3]) : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 }),
     dispatches: (c) => {
       const s = stripCall(c);
       const taps = s.kh * s.kw;

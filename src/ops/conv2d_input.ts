@@ -120,10 +120,10 @@ function strip(sg: boolean): Kernel<InputAttrs> {
     name: sg ? "strip_sg" : "strip",
     when: (c) => (!sg || c.device.subgroups) && unitStride(c.attrs),
     score: (c) => (sg ? (prefersSubgroups(c.device) ? 8 : 1) : 4),
-    space: sg ? { TG: [2, 1], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
+    space: sg ? { TG: [1, 2], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
     pick: (c) => {
       const width = c.outputs[0].shape[3];
-      return sg ? stripPick(width, c.inputs[1].shape[1]) : { TG: 1, SP: width >= 4 ? 4 : 2 };
+      return sg ? stripPick(width) : { TG: 1, SP: width >= 4 ? 4 : 2 };
     },
     dispatches: (c) => {
       const [gy, w] = c.inputs;

@@ -83,8 +83,8 @@ export function stripLength(ow: number): number {
   return ow >= 8 ? 8 : ow >= 4 ? 4 : 2;
 }
 
-export function stripPick(ow: number, m: number): { TG: number; SP: number } {
-  return { SP: stripLength(ow), TG: m > 8 ? 2 : 1 };
+export function stripPick(ow: number): { TG: number; SP: number } {
+  return { SP: stripLength(ow), TG: 1 };
 }
 
 export function stripDispatch(

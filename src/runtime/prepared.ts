@@ -168,5 +168,5 @@ async function command(
     ...ranges,
     u: { buffer: (uniforms as Uniforms).buffer, ...own },
   });
-  return { kind: "dispatch", pipeline, group, grid: s.grid, cost: s.cost };
+  return { kind: "dispatch", pipeline, group, grid: s.grid, label: `${s.op} ${s.kernel}`, cost: s.cost };
 }

@@ -22,6 +22,8 @@ const DROPPED =
 /** A leaf's gradient before a trace touched it: what a compiled step must find, and what a failed trace restores. */
 export interface GradNote {
   readonly before: Variable | null;
+  /** The trace began by dropping it, so what was there does not matter. */
+  readonly dropped: boolean;
 }
 
 /** Thrown inside a trace by what must happen outside of it (placing parameters): prepare, then trace again. */
@@ -69,6 +71,7 @@ export class Runtime {
   #hostEffects: (() => void)[] = [];
   #base = new Map<Storage, number>();
   #gradNotes = new Map<Variable, GradNote>();
+  #shared = new Map<string, readonly Variable[]>();
 
   constructor(options: RuntimeOptions) {
     this.#open = options.open;
@@ -104,6 +107,7 @@ export class Runtime {
       rules: this.#rules,
       tracking: this.#noGrad === 0,
       made: (v) => this.adopt(v),
+      shared: this.#shared,
     };
     return applyTo(ctx, name, inputs, attrs);
   }
@@ -180,13 +184,13 @@ export class Runtime {
   }
 
   /** Remembers whether the leaf had a gradient when the trace first looked. */
-  noteGrad(leaf: Variable): void {
-    if (!this.#gradNotes.has(leaf)) this.#gradNotes.set(leaf, { before: leaf.grad });
+  noteGrad(leaf: Variable, dropped = false): void {
+    if (!this.#gradNotes.has(leaf)) this.#gradNotes.set(leaf, { before: leaf.grad, dropped });
   }
 
   /** Drops a leaf's gradient; a user's tensor of it keeps its present value. */
   zeroGrad(leaf: Variable): void {
-    this.noteGrad(leaf);
+    this.noteGrad(leaf, true);
     const grad = leaf.grad;
     leaf.grad = null;
     if (grad) grad.keeper = null;
@@ -305,6 +309,7 @@ export class Runtime {
     this.#hostEffects = [];
     this.#base = new Map();
     this.#gradNotes = new Map();
+    this.#shared = new Map();
     this.random.nextTrace();
     clearInterned();
   }

@@ -22,7 +22,7 @@ interface Recording {
   /** Placeholder leaves of the tensor arguments, in order. */
   readonly placeholders: readonly (Result | null)[];
   readonly template: Template;
-  readonly grads: readonly { leaf: Variable; before: Variable | null; after: Variable | null }[];
+  readonly grads: readonly { leaf: Variable; before: Variable | null | undefined; after: Variable | null }[];
 }
 
 function signature(args: readonly unknown[]): string {
@@ -95,7 +95,11 @@ function recordOnce<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: 
   } finally {
     rt.tracing = false;
   }
-  const grads = [...trace.notes].map(([leaf, note]) => ({ leaf, before: note.before, after: leaf.grad }));
+  const grads = [...trace.notes].map(([leaf, note]) => ({
+    leaf,
+    before: note.dropped ? undefined : note.before,
+    after: leaf.grad,
+  }));
   const template = templateOf(out, (t) => (t.variable.state ? t : rootIndex(trace, t)));
   return { trace, placeholders, template, grads };
 }
@@ -104,8 +108,9 @@ function rootIndex(trace: Trace, t: Tensor): number {
   return trace.results.indexOf(t.variable.result as Result);
 }
 
-/** Whether every gradient that the recording looks at is null, or not, as it was then. */
-const fits = (r: Recording) => r.grads.every((g) => (g.leaf.grad !== null) === (g.before !== null));
+/** Whether every gradient that the recording reads is null, or not, as it was then (undefined: it was dropped unread). */
+const fits = (r: Recording) =>
+  r.grads.every((g) => g.before === undefined || (g.leaf.grad !== null) === (g.before !== null));
 
 function argumentSources(r: Recording, args: readonly unknown[]): Map<Source, Source> {
   const sources = new Map<Source, Source>();

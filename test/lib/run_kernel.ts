@@ -112,7 +112,7 @@ export class KernelBench {
         ...ranges,
         u: { buffer: uniform, offset: 0, size: info.size },
       });
-      this.#commander.run([{ kind: "dispatch", pipeline, group, grid: d.grid, cost: 0 }]);
+      this.#commander.run([{ kind: "dispatch", pipeline, group, grid: d.grid, label: op.name, cost: 0 }]);
     }
     const results = [];
     for (let k = 0; k < outs.length; k++) results.push(await this.#collect(outs[k], outBuffers[k]));
