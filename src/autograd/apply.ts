@@ -81,7 +81,10 @@ function record(
   const outputs = values.map((value) => new Variable(value, { value }));
   const tracked = ctx.tracking && op.vjp !== undefined && inputs.some((v) => v.requiresGrad);
   if (tracked) {
-    const creator: Creator = { sequence: sequence++, op, attrs, inputs, outputs };
+    const read = inputs.map(
+      ({ state }) => state && { storage: state.storage, version: state.storage.version },
+    );
+    const creator: Creator = { sequence: sequence++, op, attrs, inputs, outputs, read };
     for (const v of outputs) {
       // Only real numbers have gradients: the positions that a max pool returns do not.
       v.requiresGrad = v.dtype === "f32";

@@ -43,12 +43,24 @@ function accumulate(into: Map<Variable, Value>, v: Variable, g: Value): void {
   into.set(v, known ? apply1(opNamed("add"), [known, g]) : g);
 }
 
+/** Gradients of changed state would be of another function: PyTorch refuses them too. */
+function checkUnchanged(c: Creator): void {
+  c.inputs.forEach((v, i) => {
+    const then = c.read[i];
+    if (!then || v.state?.storage !== then.storage || then.storage.version === then.version) return;
+    throw new ThawError(
+      `backward: ${then.storage.label} ${show(v)} was changed after ${c.op.name} used it; call backward() before the step`,
+    );
+  });
+}
+
 function walk(c: Creator, grads: Map<Variable, Value>): void {
   const gy = c.outputs.map((v) => grads.get(v) ?? null);
   for (const v of c.outputs) grads.delete(v);
   if (gy.every((g) => g === null)) return;
   const vjp = c.op.vjp;
   if (!vjp) return;
+  checkUnchanged(c);
   const gradients = vjp.call(c.op, {
     inputs: c.inputs.map((v) => v.value),
     outputs: c.outputs.map((v) => v.value),

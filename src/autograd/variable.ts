@@ -5,7 +5,7 @@
 import type { DType } from "../core/dtype.ts";
 import { ThawError } from "../core/error.ts";
 import { type Shape, show, type TypeOf } from "../core/shape.ts";
-import { type Result, readResult, readState, type StateSlice } from "../graph/leaf.ts";
+import { type Result, readResult, readState, type StateSlice, type Storage } from "../graph/leaf.ts";
 import type { Attrs, Value } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
 
@@ -17,6 +17,8 @@ export interface Creator {
   readonly attrs: Attrs;
   readonly inputs: readonly Variable[];
   readonly outputs: readonly Variable[];
+  /** Storage and version of state that the inputs read, so that backward can tell if it has been changed. */
+  readonly read: readonly ({ storage: Storage; version: number } | null)[];
 }
 
 let nextVariable = 1;

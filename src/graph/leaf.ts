@@ -121,10 +121,10 @@ export class Scalars implements TypeOf {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly label: string;
-  /** Called once per run of the plan, in order. */
-  readonly next: () => HostArray;
+  /** Called once per run of the plan, in order; a device rounds to the dtype. */
+  readonly next: () => readonly number[];
 
-  constructor(label: string, dtype: DType, length: number, next: () => HostArray) {
+  constructor(label: string, dtype: DType, length: number, next: () => readonly number[]) {
     this.label = label;
     this.dtype = dtype;
     this.shape = [length];

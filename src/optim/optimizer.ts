@@ -145,7 +145,7 @@ export abstract class Optimizer<H extends object> {
     const rt = runtime();
     const leaf = new Scalars(`${op} scalars`, "f32", scalars(1).length, () => {
       for (const s of slots) s.count++;
-      return Float32Array.from(scalars(slots[0].count));
+      return scalars(slots[0].count);
     });
     const storages: Storage[] = [arena.values, ...moments.map((m) => arena.moment(m))];
     for (const run of runs) {

@@ -12,7 +12,7 @@ export interface Run {
   /** Replacements of leaf sources: a compiled step's arguments. */
   readonly sources: ReadonlyMap<Source, Source>;
   /** This run's numbers. */
-  readonly scalars: ReadonlyMap<Scalars, HostArray>;
+  readonly scalars: ReadonlyMap<Scalars, readonly number[]>;
   /** Filled with locations, one per root. */
   readonly results: readonly Result[];
   /** Whether anybody may still ask for a root's result. */

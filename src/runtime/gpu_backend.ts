@@ -68,7 +68,9 @@ export class GpuBackend implements Backend {
   readonly #options: GpuInit;
   readonly #devices: Devices;
   readonly #ring: Ring;
-  readonly #states = new Map<Storage, StateMemory>();
+  readonly #states = new WeakMap<Storage, StateMemory>();
+  /** Frees the memory of storages that nobody can reach any more (a model that was dropped). */
+  readonly #unreachable: FinalizationRegistry<DeviceBuffer>;
   readonly #plans = new Map<string, Prepared>();
   readonly #compiled = new WeakMap<Cut, Prepared>();
   #compiledPlans = new Set<WeakRef<Prepared>>();
@@ -79,6 +81,7 @@ export class GpuBackend implements Backend {
     this.#options = options;
     const buffers = new BufferStore(gpu);
     this.#ring = new Ring(buffers);
+    this.#unreachable = new FinalizationRegistry((buffer) => buffers.destroy(buffer));
     this.#devices = {
       gpu,
       buffers,
@@ -201,7 +204,9 @@ export class GpuBackend implements Backend {
       const own = sources[l.index];
       const source = (run.sources.get(own) as Result | undefined) ?? own;
       if (source.kind === "scalars") {
-        this.#devices.buffers.write(l.buffer, 0, run.scalars.get(source) as HostArray);
+        const data = hostArray(source.dtype, numel(source.shape));
+        data.set(run.scalars.get(source) as readonly number[]);
+        this.#devices.buffers.write(l.buffer, 0, data);
         continue;
       }
       if (source === l.last) continue;
@@ -242,6 +247,7 @@ export class GpuBackend implements Backend {
       storage.initial = null;
       memory = { buffer, version: 0 };
       this.#states.set(storage, memory);
+      this.#unreachable.register(storage, buffer, memory);
     }
     return memory;
   }
@@ -289,7 +295,9 @@ export class GpuBackend implements Backend {
     for (const s of storages) {
       const memory = this.#states.get(s);
       this.#states.delete(s);
-      if (memory) this.#devices.buffers.destroy(memory.buffer);
+      if (!memory) continue;
+      this.#unreachable.unregister(memory);
+      this.#devices.buffers.destroy(memory.buffer);
     }
   }
 

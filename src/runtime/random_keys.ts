@@ -22,10 +22,10 @@ export class RandomKeys {
     return { key: readScalars(this.#scalars), stream: this.#stream++ };
   }
 
-  #draw(): Uint32Array {
+  #draw(): readonly number[] {
     const [k0, k1] = seedWords(this.seed);
     const at = this.step++;
-    return Uint32Array.from(threefry(k0, k1, at >>> 0, 0x7468_6177));
+    return threefry(k0, k1, at >>> 0, 0x7468_6177);
   }
 
   nextTrace(): void {

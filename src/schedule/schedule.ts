@@ -13,7 +13,7 @@ import { isOn, type RewriteOptions, rewrite } from "./rewrites/index.ts";
 import type { Choices } from "./select.ts";
 import { assignSlots, rootsOf } from "./slots.ts";
 import { split } from "./split.ts";
-import { workGraph } from "./work_graph.ts";
+import { snapshotRoots, workGraph } from "./work_graph.ts";
 
 export interface ScheduleOptions {
   readonly device: DeviceTraits;
@@ -31,7 +31,7 @@ export interface ScheduleOptions {
 const ROUNDS = 24;
 
 export function schedule(cut: Cut, options: ScheduleOptions): Plan {
-  let g = rewrite(workGraph(cut), options.rewrites);
+  let g = rewrite(snapshotRoots(workGraph(cut)), options.rewrites);
   const placeConcats = isOn(options.rewrites, "channelSliceConcat");
   // What only takes long is cut once; a second look would cut the parts again for the cost of their bindings.
   let patience = true;

@@ -29,17 +29,21 @@ function part(v: Value, axis: number, from: number, to: number): Value {
   );
 }
 
-/** The axis that cuts the most of what is too large, concatenation before addition; null when none does. */
+/** Whether cutting along this axis makes the window of a value smaller: only its outermost extent does. */
+const narrows = (v: Value, axis: number) => v.shape.slice(0, axis).every((d) => d === 1);
+
+/** The axis that narrows the most of what is too large, concatenation before addition; null when none can be cut. */
 function chooseAxis(t: TooLarge, axes: readonly SplitAxis[]): SplitAxis | null {
   const { node, values } = t;
-  const cuts = (a: SplitAxis) =>
+  const count = (a: SplitAxis, good: (v: Value, d: number) => boolean) =>
     values.filter((v) => {
       const inputs = node.inputs.flatMap((x, i) => (x === v ? [a.inputs[i]] : []));
       const outputs = node.outputs.flatMap((y, o) => (y === v ? [a.outputs[o]] : []));
-      return [...inputs, ...outputs].every((d) => d !== null);
+      return [...inputs, ...outputs].every((d) => d !== null && good(v, d));
     }).length;
-  const usable = axes.filter((a) => a.extent > 1 && (values.length === 0 || cuts(a) > 0));
-  const rank = (a: SplitAxis) => 10 * cuts(a) + (a.merge === "concat" ? 1 : 0);
+  const usable = axes.filter((a) => a.extent > 1 && (values.length === 0 || count(a, () => true) > 0));
+  const rank = (a: SplitAxis) =>
+    100 * count(a, narrows) + 10 * count(a, () => true) + (a.merge === "concat" ? 1 : 0);
   return usable.reduce<SplitAxis | null>(
     (best, a) => (best === null || rank(a) > rank(best) ? a : best),
     null,

@@ -4,6 +4,7 @@
 import type { Cut } from "../graph/cut.ts";
 import type { Assign } from "../graph/leaf.ts";
 import { apply, attrsKey, type Node, reachable, type Value } from "../graph/node.ts";
+import { opNamed } from "../graph/op.ts";
 
 export interface WorkGraph {
   readonly roots: readonly Value[];
@@ -20,6 +21,36 @@ export function workGraph(cut: Cut): WorkGraph {
     nodes: cut.nodes,
     position: new Map(cut.nodes.map((n) => [n, n.id])),
   };
+}
+
+/** The state leaf that a value is, or is a view of. */
+function stateBehind(v: Value): Node | null {
+  let { node } = v;
+  while (node.op?.view && node.inputs.length > 0) node = node.inputs[0].node;
+  return node.source?.kind === "state" ? node : null;
+}
+
+/** Roots that read state are copied where they are read, before an effect of this flush can change what they see. */
+export function snapshotRoots(g: WorkGraph): WorkGraph {
+  const position = new Map(g.position);
+  const roots = g.roots.map((v) => {
+    const state = stateBehind(v);
+    if (!state) return v;
+    const copy = apply(opNamed("copy"), [v])[0];
+    position.set(copy.node, Math.max(position.get(state) as number, position.get(v.node) as number));
+    return copy;
+  });
+  return { ...g, roots, position, nodes: inOrder(roots, g.effects, position) };
+}
+
+function inOrder(
+  roots: readonly Value[],
+  effects: readonly Assign[],
+  position: ReadonlyMap<Node, number>,
+): Node[] {
+  const order = (n: Node) => position.get(n) ?? n.id;
+  const nodes = reachable([...roots, ...effects.map((e) => e.value)]);
+  return nodes.sort((a, b) => order(a) - order(b) || a.id - b.id);
 }
 
 /** Which nodes read each value, and how often it is a root or assigned. */
@@ -63,14 +94,7 @@ export function rebuild(
   }
   const after = g.effects.flatMap((e) => effects?.(e, now(e.value)) ?? [{ ...e, value: now(e.value) }]);
   const roots = g.roots.map(now);
-  const nodes = reachable([...roots, ...after.map((e) => e.value)]);
-  const order = (n: Node) => position.get(n) ?? n.id;
-  return {
-    roots,
-    effects: after,
-    nodes: [...nodes].sort((a, b) => order(a) - order(b) || a.id - b.id),
-    position,
-  };
+  return { roots, effects: after, nodes: inOrder(roots, after, position), position };
 }
 
 function unchanged(node: Node, inputs: readonly Value[]): readonly Value[] {

@@ -4,8 +4,15 @@
 // first-layer gradients by up to 3e-2, so there logits and loss within 1e-4 and gradients within 0.1. Ten-step curves.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, freeze, init, nn, optim } from "../../src/index.ts";
+import {
+  type Fixture,
+  fixtureInputs,
+  fixtureModel,
+  loadFixture,
+  rowDistance,
+  rows,
+} from "../lib/densenet_fixture.ts";
 import { testOptions } from "../lib/test_options.ts";
-import { type Fixture, fixtureInputs, fixtureModel, loadFixture, rowDistance, rows } from "../lib/densenet_fixture.ts";
 
 let fixture: Fixture;
 beforeAll(async () => {
@@ -19,10 +26,15 @@ const CASES = [
   [1, 3, 97, 75],
 ].flatMap((shape) => [true, false].flatMap((six) => [false, true].map((train) => ({ shape, six, train }))));
 
-const nameOf = (c: (typeof CASES)[number]) => `${c.shape.join("x")}.${c.six ? "six" : "plain"}.${c.train ? "train" : "eval"}`;
+const nameOf = (c: (typeof CASES)[number]) =>
+  `${c.shape.join("x")}.${c.six ? "six" : "plain"}.${c.train ? "train" : "eval"}`;
 
 /** Largest relative distance over a table, each with the bound it must keep. */
-function worst(table: Float64Array | Float32Array, data: readonly ArrayLike<number>[], floor: number): { excess: number; index: number; relative: number } {
+function worst(
+  table: Float64Array | Float32Array,
+  data: readonly ArrayLike<number>[],
+  floor: number,
+): { excess: number; index: number; relative: number } {
   const list = rows(table);
   const largest = Math.max(...list.map((r) => r.norm));
   let out = { excess: 0, index: -1, relative: 0 };
@@ -49,12 +61,16 @@ describe.each(CASES.map((c) => [nameOf(c), c] as const))("%s", (name, c) => {
     const off = want.reduce((m, v, i) => Math.max(m, Math.abs(v - got[i])), 0) / top;
     const limit = c.six ? 3e-4 : 1e-4;
     expect(off, "logits").toBeLessThan(Math.max(limit, (10 * logits32) / top));
-    expect(Math.abs((await loss.item()) - wantLoss) / wantLoss, "loss").toBeLessThan(Math.max(limit, (10 * loss32) / wantLoss));
+    expect(Math.abs((await loss.item()) - wantLoss) / wantLoss, "loss").toBeLessThan(
+      Math.max(limit, (10 * loss32) / wantLoss),
+    );
     const grads = [];
     for (const p of model.parameters()) grads.push(await (p.grad as NonNullable<typeof p.grad>).data());
     const names = [...model.namedParameters()].map(([n]) => n);
     const g = worst(fixture.get(`${name}.grads`) as Float32Array, grads, c.six ? 3e-4 : 0.1);
-    console.log(`${name}: logits ${off.toExponential(1)}, worst gradient ${names[g.index]} ${g.relative.toExponential(1)} (${g.excess.toFixed(2)} of its bound)`);
+    console.log(
+      `${name}: logits ${off.toExponential(1)}, worst gradient ${names[g.index]} ${g.relative.toExponential(1)} (${g.excess.toFixed(2)} of its bound)`,
+    );
     expect(g.excess, `gradient of ${names[g.index]} is off by ${g.relative}`).toBeLessThan(1);
     if (!c.train) return;
     const buffers = [];
@@ -77,7 +93,10 @@ describe("ten steps", () => {
       model.train();
     }
     const params = model.parameters().filter((p) => p.requiresGrad);
-    const opt = what === "all" ? new optim.SGD(params, { lr: 1e-4, momentum: 0.9 }) : new optim.Adam(params, { lr: what === "head" ? 1e-3 : 1e-4 });
+    const opt =
+      what === "all"
+        ? new optim.SGD(params, { lr: 1e-4, momentum: 0.9 })
+        : new optim.Adam(params, { lr: what === "head" ? 1e-3 : 1e-4 });
     const { x, y } = fixtureInputs([4, 3, 64, 64]);
     const losses = [];
     for (let i = 0; i < 10; i++) {

@@ -2,7 +2,7 @@
 // projections.
 import { readFile } from "node:fs/promises";
 import { numel } from "../../src/core/shape.ts";
-import { models, nn, tensor, type Tensor } from "../../src/index.ts";
+import { models, nn, type Tensor, tensor } from "../../src/index.ts";
 import { readSafetensors } from "../../src/weights/index.ts";
 import { distance, normalish, projections, uniforms } from "./counter.ts";
 
@@ -19,7 +19,10 @@ export async function loadFixture(): Promise<Fixture> {
 /** torchvision's DenseNet-121 with the fixture's weights; `six` gives its batch norms biases of ±6. */
 export function fixtureModel(six: boolean): models.DenseNet {
   const model = models.densenet121();
-  const dict = new Map<string, { shape: readonly number[]; dtype: string; data: Float32Array | BigInt64Array }>();
+  const dict = new Map<
+    string,
+    { shape: readonly number[]; dtype: string; data: Float32Array | BigInt64Array }
+  >();
   [...model.namedState()].forEach(([name, t], i) => {
     if (t instanceof nn.Counter) {
       dict.set(name, { shape: [], dtype: "i64", data: BigInt64Array.of(0n) });
@@ -38,7 +41,8 @@ function values(name: string, shape: readonly number[], i: number, six: boolean)
     return uniforms(SEED, i, n).map((u) => (2 * u - 1) * bound);
   }
   if (name.endsWith("running_var")) return uniforms(SEED, i, n).map((u) => 1 + 0.2 * u);
-  if (name.endsWith("running_mean") || name === "classifier.bias") return normalish(SEED, i, n).map((v) => 0.1 * v);
+  if (name.endsWith("running_mean") || name === "classifier.bias")
+    return normalish(SEED, i, n).map((v) => 0.1 * v);
   if (name.endsWith("weight")) return uniforms(SEED, i, n).map((u) => 1 + 0.2 * (u - 0.5));
   const b = normalish(SEED, i, n).map((v) => 0.1 * v);
   if (!six) return b;
@@ -62,7 +66,11 @@ export interface Row {
 export function rows(table: Float64Array | Float32Array): Row[] {
   const out: Row[] = [];
   for (let i = 0; i < table.length; i += 34) {
-    out.push({ norm: table[i], projections: Float32Array.from(table.subarray(i + 1, i + 33)), torch32: table[i + 33] });
+    out.push({
+      norm: table[i],
+      projections: Float32Array.from(table.subarray(i + 1, i + 33)),
+      torch32: table[i + 33],
+    });
   }
   return out;
 }

@@ -1,0 +1,22 @@
+// Layers, losses and optimizers against PyTorch (test/fixtures/nn), in float64 on the interpreter.
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { close, init } from "../../src/index.ts";
+import { checkLayer, checkLoss, checkOptimizer, LAYERS, LOSSES, OPTIMIZERS } from "../lib/nn_cases.ts";
+
+/** Results are read as f32, and learning rates travel as f32. */
+const LIMIT = 3e-7;
+
+beforeAll(() => init({ device: "cpu" }));
+afterAll(close);
+
+describe("layers", () => {
+  it.each(Object.keys(LAYERS))("%s", (name) => checkLayer(name, LIMIT));
+});
+
+describe("losses", () => {
+  it.each(Object.keys(LOSSES))("%s", (name) => checkLoss(name, LIMIT));
+});
+
+describe("optimizers", () => {
+  it.each(Object.keys(OPTIMIZERS))("%s", (name) => checkOptimizer(name, LIMIT));
+});

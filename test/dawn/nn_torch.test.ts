@@ -1,0 +1,24 @@
+// Layers, losses and optimizers against PyTorch (test/fixtures/nn) on the device.
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { close, init } from "../../src/index.ts";
+import { checkLayer, checkLoss, checkOptimizer, LAYERS, LOSSES, OPTIMIZERS } from "../lib/nn_cases.ts";
+import { testOptions } from "../lib/test_options.ts";
+
+/** Sums of a few dozen f32 products. */
+const LIMIT = 5e-6;
+
+beforeAll(() => init(testOptions()));
+afterAll(close);
+
+describe("layers", () => {
+  it.each(Object.keys(LAYERS))("%s", (name) => checkLayer(name, LIMIT));
+});
+
+describe("losses", () => {
+  it.each(Object.keys(LOSSES))("%s", (name) => checkLoss(name, LIMIT));
+});
+
+describe("optimizers", () => {
+  // Adam divides by √v, which amplifies the rounding of small gradients from step to step.
+  it.each(Object.keys(OPTIMIZERS))("%s", (name) => checkOptimizer(name, 4 * LIMIT));
+});
