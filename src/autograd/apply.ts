@@ -89,9 +89,7 @@ function record(
       // Only real numbers have gradients: the positions that a max pool returns do not.
       v.requiresGrad = v.dtype === "f32";
       v.creator = creator;
-      v.tapes++;
     }
-    for (const v of inputs) v.tapes++;
   }
   for (const v of outputs) ctx.made(v);
   return outputs;

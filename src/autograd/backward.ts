@@ -26,15 +26,11 @@ function applications(root: Variable): Creator[] {
   return [...seen].sort((a, b) => b.sequence - a.sequence);
 }
 
-/** Frees the applications: their variables are no longer held for backward. */
+/** Lets the applications go: their variables are no longer held for backward. */
 function release(walked: readonly Creator[]): void {
-  for (const c of walked) {
-    for (const v of c.inputs) v.tapes--;
-    for (const v of c.outputs) {
-      v.tapes--;
-      v.creator = null;
-      v.released = v.requiresGrad;
-    }
+  for (const v of walked.flatMap((c) => c.outputs)) {
+    v.creator = null;
+    v.released = v.requiresGrad;
   }
 }
 

@@ -33,8 +33,8 @@ export class Variable implements TypeOf {
   released = false;
   /** Made inside a module and not returned from it: not kept by a flush unless a tape needs it. */
   internal = false;
-  /** How many applications that backward may still walk hold it. */
-  tapes = 0;
+  /** Variables that the user holds and whose backward would need this one. */
+  owners: WeakRef<Variable>[] = [];
   /** The user's tensor, if there is one. */
   handle: WeakRef<object> | null = null;
   /** As long as this one is needed, so is this (a gradient and its leaf). */
@@ -88,9 +88,38 @@ export class Variable implements TypeOf {
     this.#value = null;
   }
 
-  /** Whether somebody may still ask for the value: the user's tensor lives, or a tape holds it. */
+  /** Whether the user can still call backward on it: a held result of tracked applications not yet let go. */
+  get awaitsBackward(): boolean {
+    return this.creator !== null && this.held;
+  }
+
+  /** Whether the user's tensor of it lives and was not left behind in a module. */
+  get held(): boolean {
+    return !this.internal && this.handle?.deref() !== undefined;
+  }
+
+  /** Whether somebody may still ask for the value: the user, or a backward that the user can still call. */
   get needed(): boolean {
-    if (this.tapes > 0 || (!this.internal && this.handle?.deref() !== undefined)) return true;
+    if (this.held || this.owners.some((o) => o.deref()?.awaitsBackward ?? false)) return true;
     return this.keeper?.needed ?? false;
+  }
+}
+
+/** Marks everything behind the given results as needed by their backward. */
+export function claimTapes(results: Iterable<Variable>): void {
+  for (const root of results) {
+    if (!root.awaitsBackward) continue;
+    const owner = new WeakRef(root);
+    const seen = new Set<Creator>();
+    const stack = [root.creator as Creator];
+    while (stack.length > 0) {
+      const c = stack.pop() as Creator;
+      if (seen.has(c)) continue;
+      seen.add(c);
+      for (const v of [...c.inputs, ...c.outputs]) {
+        if (v !== root) v.owners.push(owner);
+        if (v.creator) stack.push(v.creator);
+      }
+    }
   }
 }

@@ -5,7 +5,7 @@ import { type Pair, pair, show } from "../core/shape.ts";
 import { isHost } from "../graph/leaf.ts";
 import { runtime } from "../runtime/context.ts";
 import { full } from "../tensor/functions.ts";
-import { applyOp, Tensor } from "../tensor/tensor.ts";
+import { applyOp, composite, Tensor } from "../tensor/tensor.ts";
 
 export interface ConvOptions {
   readonly stride?: Pair;
@@ -46,16 +46,18 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
 
 /** x [N, in] · wᵀ + bias for w [out, in]; leading dimensions of x beyond one are kept. */
 export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor {
-  const last = x.shape[x.shape.length - 1];
-  if (w.shape.length !== 2 || x.shape.length < 1 || last !== w.shape[1]) {
-    throw new ShapeError(
-      `linear: x ends in ${last} features but w expects ${w.shape[1]} (x: ${show(x.variable)}, w: ${show(w.variable)})`,
-    );
-  }
-  const rows = x.shape.length === 2 ? x : x.reshape(-1, last);
-  const y = applyOp("matmul", [rows, w], { transA: false, transB: true })[0];
-  const out = bias ? y.add(bias) : y;
-  return x.shape.length === 2 ? out : out.reshape(...x.shape.slice(0, -1), w.shape[0]);
+  return composite(() => {
+    const last = x.shape[x.shape.length - 1];
+    if (w.shape.length !== 2 || x.shape.length < 1 || last !== w.shape[1]) {
+      throw new ShapeError(
+        `linear: x ends in ${last} features but w expects ${w.shape[1]} (x: ${show(x.variable)}, w: ${show(w.variable)})`,
+      );
+    }
+    const rows = x.shape.length === 2 ? x : x.reshape(-1, last);
+    const y = applyOp("matmul", [rows, w], { transA: false, transB: true })[0];
+    const out = bias ? y.add(bias) : y;
+    return x.shape.length === 2 ? out : out.reshape(...x.shape.slice(0, -1), w.shape[0]);
+  });
 }
 
 /**
@@ -70,25 +72,27 @@ export function batchNorm(
   bias: Tensor | null,
   options: { training: boolean; momentum?: number; eps?: number },
 ): Tensor {
-  const { training, momentum = 0.1, eps = 1e-5 } = options;
-  const c = x.shape[1];
-  const w = weight ?? full([c], 1);
-  const b = bias ?? full([c], 0);
-  if (!training) {
-    if (!running) throw new UsageError("batchNorm: eval mode needs running statistics");
-    return applyOp("normalize", [x, running.mean, running.variance, w, b], { eps, relu: false })[0];
-  }
-  const count = x.numel / c;
-  if (count <= 1)
-    throw new ShapeError(
-      `batchNorm: expected more than one value per channel in training, got ${show(x.variable)}`,
-    );
-  const [mean, variance] = applyOp("channelStats", [x]);
-  if (running) {
-    const attrs = { momentum, factor: count / (count - 1) };
-    moveStatistics(running, mean, variance, attrs);
-  }
-  return applyOp("normalize", [x, mean, variance, w, b], { eps, relu: false })[0];
+  return composite(() => {
+    const { training, momentum = 0.1, eps = 1e-5 } = options;
+    const c = x.shape[1];
+    const w = weight ?? full([c], 1);
+    const b = bias ?? full([c], 0);
+    if (!training) {
+      if (!running) throw new UsageError("batchNorm: eval mode needs running statistics");
+      return applyOp("normalize", [x, running.mean, running.variance, w, b], { eps, relu: false })[0];
+    }
+    const count = x.numel / c;
+    if (count <= 1)
+      throw new ShapeError(
+        `batchNorm: expected more than one value per channel in training, got ${show(x.variable)}`,
+      );
+    const [mean, variance] = applyOp("channelStats", [x]);
+    if (running) {
+      const attrs = { momentum, factor: count / (count - 1) };
+      moveStatistics(running, mean, variance, attrs);
+    }
+    return applyOp("normalize", [x, mean, variance, w, b], { eps, relu: false })[0];
+  });
 }
 
 function moveStatistics(
@@ -160,12 +164,14 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
 
 /** Zeroes elements with probability p and scales the others by 1/(1-p), in training only. */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
-  if (!(p >= 0 && p <= 1)) throw new UsageError(`dropout: p must lie in [0, 1], got ${p}`);
-  if (!training || p === 0) return x;
-  const rt = runtime();
-  const { key, stream } = rt.random.next();
-  const mask = rt.noGrad(() => rt.applyValue("dropoutMask", key, { shape: x.shape, p, stream, from: 0 }));
-  return x.mul(new Tensor(mask));
+  return composite(() => {
+    if (!(p >= 0 && p <= 1)) throw new UsageError(`dropout: p must lie in [0, 1], got ${p}`);
+    if (!training || p === 0) return x;
+    const rt = runtime();
+    const { key, stream } = rt.random.next();
+    const mask = rt.noGrad(() => rt.applyValue("dropoutMask", key, { shape: x.shape, p, stream, from: 0 }));
+    return x.mul(new Tensor(mask));
+  });
 }
 
 export type Reduction = "mean" | "sum" | "none";
@@ -223,15 +229,19 @@ export function crossEntropy(
   target: Tensor,
   options: ClassLossOptions & { labelSmoothing?: number } = {},
 ): Tensor {
-  const { labelSmoothing = 0 } = options;
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new UsageError(`crossEntropy: labelSmoothing must lie in [0, 1], got ${labelSmoothing}`);
-  return classLoss("crossEntropyRows", logits, target, options, labelSmoothing);
+  return composite(() => {
+    const { labelSmoothing = 0 } = options;
+    if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+      throw new UsageError(`crossEntropy: labelSmoothing must lie in [0, 1], got ${labelSmoothing}`);
+    return classLoss("crossEntropyRows", logits, target, options, labelSmoothing);
+  });
 }
 
 /** Negative log likelihood of log-probabilities. */
 export function nllLoss(logProbs: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
-  return classLoss("nllRows", logProbs, target, options, 0);
+  return composite(() => {
+    return classLoss("nllRows", logProbs, target, options, 0);
+  });
 }
 
 function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
@@ -244,8 +254,10 @@ export function binaryCrossEntropy(
   target: Tensor,
   options: { weight?: Tensor | null; reduction?: Reduction } = {},
 ): Tensor {
-  const losses = applyOp("bce", [p, target])[0];
-  return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction ?? "mean");
+  return composite(() => {
+    const losses = applyOp("bce", [p, target])[0];
+    return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction ?? "mean");
+  });
 }
 
 /** Binary cross entropy of logits; `posWeight` multiplies the loss of positives. */
@@ -254,13 +266,17 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   options: { weight?: Tensor | null; posWeight?: Tensor | null; reduction?: Reduction } = {},
 ): Tensor {
-  const losses = applyOp("bceLogits", [x, target, options.posWeight ?? full([], 1)])[0];
-  return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction ?? "mean");
+  return composite(() => {
+    const losses = applyOp("bceLogits", [x, target, options.posWeight ?? full([], 1)])[0];
+    return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction ?? "mean");
+  });
 }
 
 /** Mean squared error. */
 export function mseLoss(x: Tensor, target: Tensor, options: { reduction?: Reduction } = {}): Tensor {
-  return reduceLoss(x.sub(target).square(), options.reduction ?? "mean");
+  return composite(() => {
+    return reduceLoss(x.sub(target).square(), options.reduction ?? "mean");
+  });
 }
 
 export const relu = (x: Tensor): Tensor => x.relu();

@@ -60,7 +60,9 @@ export function sumTo(x: Value, shape: Shape): Value {
   x.shape.forEach((d, i) => {
     if (i < lead || (shape[i - lead] === 1 && d !== 1)) axes.push(i);
   });
-  return reshape(sum(x, axes, true), shape);
+  // Only leading axes summed: the sum has the shape as it is, and may be computed where it is wanted.
+  const leading = axes.every((a, i) => a === i) && axes.length === lead;
+  return leading ? sum(x, axes) : reshape(sum(x, axes, true), shape);
 }
 
 /** The value broadcast to `shape`, which it must broadcast to. */

@@ -3,7 +3,7 @@
 
 import { type ApplyContext, applyTo } from "../autograd/apply.ts";
 import { gradientsOf } from "../autograd/backward.ts";
-import { Variable } from "../autograd/variable.ts";
+import { claimTapes, Variable } from "../autograd/variable.ts";
 import type { HostArray } from "../core/dtype.ts";
 import { ThawError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
@@ -238,6 +238,8 @@ export class Runtime {
   /** Ends the trace: everything recorded becomes one cut. Null when there is nothing to do. */
   cut(returned: readonly Variable[] | null = null): Trace | null {
     const extra = returned ?? [];
+    // A compiled step returns bare results: nobody can call backward on what was made inside.
+    if (!returned) claimTapes(this.#made);
     const wanted = (v: Variable) => (returned ? v.keeper !== null : v.needed);
     const kept = new Set([...this.#made.filter(wanted), ...extra].filter((v) => !v.state && !v.result));
     const roots = new Map<Value, { result: Result; owners: WeakRef<Variable>[] }>();
@@ -357,6 +359,7 @@ export class Runtime {
   async read(v: Variable): Promise<HostArray> {
     this.flush();
     const { state, result } = v;
+    if (state) state.storage.touched = true;
     if (state) return this.queue.add(async () => (await this.backend()).readState(state));
     if (!result) throw new ThawError(`${show(v)}: ${DROPPED}`);
     return this.queue.add(async () => {

@@ -22,7 +22,7 @@ interface Recording {
   /** Placeholder leaves of the tensor arguments, in order. */
   readonly placeholders: readonly (Result | null)[];
   readonly template: Template;
-  readonly grads: readonly { leaf: Variable; before: Variable | null | undefined; after: Variable | null }[];
+  readonly grads: readonly { leaf: Variable; before: Variable | null | undefined; after: boolean }[];
 }
 
 function signature(args: readonly unknown[]): string {
@@ -98,7 +98,7 @@ function recordOnce<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: 
   const grads = [...trace.notes].map(([leaf, note]) => ({
     leaf,
     before: note.dropped ? undefined : note.before,
-    after: leaf.grad,
+    after: leaf.grad !== null,
   }));
   const template = templateOf(out, (t) => (t.variable.state ? t : rootIndex(trace, t)));
   return { trace, placeholders, template, grads };
@@ -155,10 +155,21 @@ export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R):
   return Object.defineProperty(call, "traces", { get: () => traces }) as Compiled<A, R>;
 }
 
+/** Leaves gradients null or not as the recorded call did; what the user holds of a dropped one is kept. */
+function restoreGrads(rt: Runtime, r: Recording): void {
+  for (const { leaf, before, after } of r.grads) {
+    if (before === undefined && leaf.grad?.handle?.deref() !== undefined) rt.zeroGrad(leaf);
+    if (!after) leaf.grad = null;
+    else if (leaf.gradSlice) leaf.grad ??= new Variable(leaf, { state: leaf.gradSlice });
+  }
+  rt.flush();
+}
+
 /** Runs a recording again with other arguments; host effects and gradients' null-ness follow. */
 function replay(rt: Runtime, r: Recording, args: readonly unknown[]): unknown {
   for (const effect of r.trace.host) effect();
-  for (const g of r.grads) g.leaf.grad = g.after;
+  restoreGrads(rt, r);
+  for (const e of r.trace.cut.effects) e.slice.storage.version++;
   const results = r.trace.results.map((old) => new Result(old));
   const out = r.template(results);
   const handles = [...tensorsIn(out)].map((t) => t.variable);

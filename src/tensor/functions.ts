@@ -4,7 +4,7 @@ import { dtypeOf, type HostArray } from "../core/dtype.ts";
 import { ShapeError } from "../core/error.ts";
 import { checkExtents, normAxis, numel, type Shape } from "../core/shape.ts";
 import { runtime } from "../runtime/context.ts";
-import { applyOp, type Nested, type Operand, Tensor } from "./tensor.ts";
+import { applyOp, composite, type Nested, type Operand, Tensor } from "./tensor.ts";
 
 /**
  * A tensor of host data. The dtype follows the array: Float32Array f32, Int32Array i32, Uint32Array u32, Uint8Array u8;
@@ -65,16 +65,18 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 
 /** The tensors side by side along a new axis. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  return concat(
-    tensors.map((t) => t.unsqueeze(axis)),
-    axis,
+  return composite(() =>
+    concat(
+      tensors.map((t) => t.unsqueeze(axis)),
+      axis,
+    ),
   );
 }
 
 /** a where cond is not zero, else b. */
 export function where(cond: Tensor, a: Operand, b: Operand): Tensor {
   const wrap = (v: Operand) => (typeof v === "number" ? full([], v) : v);
-  return applyOp("where", [cond, wrap(a), wrap(b)])[0];
+  return composite(() => applyOp("where", [cond, wrap(a), wrap(b)])[0]);
 }
 
 /** Runs `fn` without recording for backward (torch.no_grad). */

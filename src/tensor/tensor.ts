@@ -307,7 +307,7 @@ export class Tensor {
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
     const over = normAxes(axes, this.shape.length, "mean");
     const count = over.reduce((n, a) => n * this.shape[a], 1);
-    return this.sum(over, keepDims).mul(1 / count);
+    return composite(() => this.sum(over, keepDims).mul(1 / count));
   }
 
   /** Largest value over the axes; ties share the gradient evenly (torch.amax). */
@@ -401,11 +401,16 @@ export class Tensor {
 
   /** Matrix product; batches of matrices broadcast (torch.matmul for two or more dimensions). */
   matmul(other: Tensor): Tensor {
-    return matmul(this, other);
+    return composite(() => matmul(this, other));
   }
 }
 
 const F32_MAX = 3.4028234663852886e38;
+
+/** Runs a function of the library that builds several tensors: only the one that it returns need outlive a step. */
+export function composite(fn: () => Tensor): Tensor {
+  return runtime().scope(fn, (t) => [t.variable]);
+}
 
 /** Applies an op to tensors and wraps its outputs. */
 export function applyOp(name: string, inputs: readonly Tensor[], attrs: Attrs = {}): Tensor[] {
@@ -426,8 +431,9 @@ function binary(name: string, a: Tensor, b: Tensor): Tensor {
 }
 
 function compare(name: string, a: Tensor, b: Operand): Tensor {
+  if (typeof b !== "number") return binary(name, a, b);
   const dtype = a.dtype === "i32" ? "i32" : "f32";
-  return binary(name, a, typeof b === "number" ? applyOp("full", [], { shape: [], value: b, dtype })[0] : b);
+  return composite(() => binary(name, a, applyOp("full", [], { shape: [], value: b, dtype })[0]));
 }
 
 function reduce(

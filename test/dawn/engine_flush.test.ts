@@ -155,7 +155,9 @@ describe("state", () => {
     const mean = bn.runningMean as Tensor;
     const batchMean = await x.mean([0, 2, 3]).data();
     const got = await mean.data();
-    got.forEach((v, i) => expect(v).toBeCloseTo(0.5 * (0.5 * batchMean[i]) + 0.5 * 3 * batchMean[i], 5));
+    got.forEach((v, i) => {
+      expect(v).toBeCloseTo(0.5 * (0.5 * batchMean[i]) + 0.5 * 3 * batchMean[i], 5);
+    });
     expect(bn.numBatchesTracked?.value).toBe(2);
   });
 
