@@ -1,6 +1,6 @@
 // conv2d_direct — y[n,k,p,q] = act(bias[k] + Σ_{c,r,s} pro(x[n, c, p·sh-pt+r·dh, q·sw-pl+s·dw])·w[k,c,r,s]), any
 // stride, padding, dilation and groups; padding is zero after `pro`. One invocation per output: x along the plane,
-// y the output channel, z the picture.
+// y the output channel, z the picture; planes beyond the grid are walked with its stride.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -45,15 +45,15 @@ fn start(k: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: f32) -> f32 { return v; } //@hook
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let at = g.x * WG + l;
-  if (at >= u.oh * u.ow) {
-    return;
+fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  for (var at = g.x * WG + l; at < u.oh * u.ow; at += grid.x * WG) {
+    one(at, g.y, g.z);
   }
+}
+
+fn one(at: u32, k: u32, n: u32) {
   let p = i32(at / u.ow);
   let q = i32(at % u.ow);
-  let k = g.y;
-  let n = g.z;
   let c0 = (k / u.kg) * u.cg;
   var acc = start(k);
   var wi = u.w0 + k * u.wn;

@@ -1,6 +1,6 @@
 // conv2d_input_direct — gx[n,c,h,w] = Σ_{k,r,s} gy[n, k, (h+pt-r·dh)/sh, (w+pl-s·dw)/sw]·w[k,c,r,s] over the whole
 // quotients inside gy: the gradient of conv2d's input, any stride, padding, dilation and groups. One invocation per
-// input element: x along the plane, y the input channel, z the picture.
+// input element: x along the plane (walked with the grid's stride), y the input channel, z the picture.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -32,15 +32,15 @@ struct Sizes {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let at = id.x * WG + l;
-  if (at >= u.ih * u.iw) {
-    return;
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  for (var at = id.x * WG + l; at < u.ih * u.iw; at += grid.x * WG) {
+    one(at, id.y, id.z);
   }
+}
+
+fn one(at: u32, c: u32, n: u32) {
   let h = i32(at / u.iw);
   let x = i32(at % u.iw);
-  let c = id.y;
-  let n = id.z;
   let k0 = (c / u.cg) * u.kg;
   var acc = 0.0;
   for (var k = 0u; k < u.kg; k++) {

@@ -74,6 +74,9 @@ export interface SplitAxis {
   readonly extent: number;
   readonly inputs: readonly (number | null)[];
   readonly outputs: readonly (number | null)[];
+  /** Elements of an operand's axis per unit of the extent, where that is not 1 (channels of a group). */
+  readonly inputUnits?: readonly number[];
+  readonly outputUnits?: readonly number[];
   /** How parts become the whole: side by side, or by the op's own `merge`. */
   readonly merge: "concat" | "sum" | "custom";
   /** Parts start at multiples of this. */

@@ -14,6 +14,7 @@ import {
   type ConvAttrs,
   convOutput,
   geometry,
+  groupSplit,
   type Prologue,
   prefersSubgroups,
   prologueHooks,
@@ -156,7 +157,7 @@ const direct: Kernel<Conv2dAttrs> = {
           wn: w.batchStride,
           ...vectorsOf(c),
         },
-        grid: [ceilDiv(g.oh * g.ow, WG), g.k, g.n],
+        grid: [Math.min(ceilDiv(g.oh * g.ow, WG), c.device.maxWorkgroups), g.k, g.n],
       },
     ];
   },
@@ -233,6 +234,10 @@ function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: Conv2dAttrs
     { extent: y.shape[0], inputs: [0, null, ...none], outputs: [0], merge: "concat" },
     { extent: a.groups === 1 ? y.shape[1] : 1, inputs: [null, 0, ...perOut], outputs: [1], merge: "concat" },
   ];
+  const kg = y.shape[1] / a.groups;
+  const cg = inputs[1].shape[1];
+  const vectors = inputs.slice(2).map((_, i): [number, number] => [0, a.bias && i === 0 ? kg : cg]);
+  axes.push(...groupSplit(a, [[1, cg], [0, kg], ...vectors], [1, kg]));
   if (!a.bias && !a.relu && a.prologue === "none" && a.groups === 1) {
     axes.push({ extent: inputs[0].shape[1], inputs: [1, 1], outputs: [null], merge: "sum" });
   }

@@ -7,7 +7,7 @@ import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
-import { type ConvAttrs, geometry, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
+import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
 import { NO_VECTORS, pointwiseDispatch, pointwiseFits, stripDispatch, stripPick } from "./conv_tiles.ts";
 import { ceilDiv } from "./layout.ts";
 
@@ -74,7 +74,7 @@ const direct: Kernel<InputAttrs> = {
           kg: g.kg,
           wn: w.batchStride,
         },
-        grid: [ceilDiv(g.ih * g.iw, WG), g.c, g.n],
+        grid: [Math.min(ceilDiv(g.ih * g.iw, WG), c.device.maxWorkgroups), g.c, g.n],
       },
     ];
   },
@@ -160,7 +160,18 @@ function split([, w]: readonly TypeOf[], [y]: readonly TypeOf[], a: InputAttrs):
     axes.push({ extent: y.shape[1], inputs: [null, 1], outputs: [1], merge: "concat" });
     axes.push({ extent: w.shape[0], inputs: [1, 0], outputs: [null], merge: "sum" });
   }
-  return axes;
+  const [kg, cg] = [w.shape[0] / a.groups, w.shape[1]];
+  return [
+    ...axes,
+    ...groupSplit(
+      a,
+      [
+        [1, kg],
+        [0, kg],
+      ],
+      [1, cg],
+    ),
+  ];
 }
 
 const plain = { groups: 1, stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1] } as const;

@@ -12,6 +12,7 @@ import {
   type ConvAttrs,
   type Geometry,
   geometry,
+  groupSplit,
   outSize,
   type Prologue,
   prefersSubgroups,
@@ -268,7 +269,9 @@ function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: WeightAttrs
       merge: "concat",
     });
   }
-  return axes;
+  const [kg, cg] = [y.shape[0] / a.groups, y.shape[1]];
+  const units = vectors.map((): [number, number] => [0, cg]);
+  return [...axes, ...groupSplit(a, [[1, cg], [1, kg], ...units], [0, kg])];
 }
 
 const plain = {

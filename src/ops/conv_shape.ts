@@ -5,7 +5,7 @@ import { ShapeError } from "../core/error.ts";
 import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
-import type { DeviceTraits, Operand } from "../graph/op.ts";
+import type { DeviceTraits, Operand, SplitAxis } from "../graph/op.ts";
 
 /** Geometry of a convolution; padding is [top, bottom, left, right]. */
 export interface ConvAttrs extends Attrs {
@@ -122,6 +122,26 @@ export function walkConv(
       }
     }
   }
+}
+
+/** Cutting by groups: which operands have them on which axis, and how many of their elements a group holds. */
+export function groupSplit(
+  a: ConvAttrs,
+  inputs: readonly (readonly [number, number] | null)[],
+  output: readonly [number, number],
+): SplitAxis[] {
+  if (a.groups === 1) return [];
+  return [
+    {
+      extent: a.groups,
+      inputs: inputs.map((i) => (i ? i[0] : null)),
+      inputUnits: inputs.map((i) => i?.[1] ?? 1),
+      outputs: [output[0]],
+      outputUnits: [output[1]],
+      merge: "concat",
+      attrs: (from, to) => ({ ...a, groups: to - from }),
+    },
+  ];
 }
 
 /** Where scale and shift begin in their bindings. */

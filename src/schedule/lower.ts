@@ -14,7 +14,7 @@ import {
 } from "../graph/op.ts";
 import { isDenseView, type Loc, type Placement, type Root } from "./place.ts";
 import type { CopyStep, DispatchStep, Output, Range, Step } from "./plan.ts";
-import { type Choices, select } from "./select.ts";
+import { type Choices, defaultParams, select } from "./select.ts";
 import { effectIndex } from "./state_times.ts";
 import type { WorkGraph } from "./work_graph.ts";
 
@@ -175,7 +175,11 @@ class Lowerer {
     const { force } = this.#options;
     const forced = force && op.kernels.find((k) => k.name === force.kernel);
     if (force && forced) return { kernel: forced, params: force.params };
-    return select(op, bare, this.#options.choices);
+    const chosen = select(op, bare, this.#options.choices);
+    // A tile whose grid is beyond the device gives way to the baseline, which walks any size.
+    const grids = chosen.kernel.dispatches({ ...bare, params: chosen.params }).flatMap((d) => d.grid);
+    if (grids.every((n) => n <= this.#options.device.maxWorkgroups)) return chosen;
+    return { kernel: op.kernels[0], params: defaultParams(op.kernels[0], bare) };
   }
 
   #loc(v: Value): Loc {

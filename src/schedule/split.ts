@@ -69,9 +69,10 @@ function cutNode(node: Node, inputs: readonly Value[], axis: SplitAxis, parts: n
   const at = bounds(axis, parts);
   const pieces = at.slice(1).map((to, k) => {
     const from = at[k];
-    const cut = inputs.map((v, i) =>
-      axis.inputs[i] === null ? v : part(v, axis.inputs[i] as number, from, to),
-    );
+    const cut = inputs.map((v, i) => {
+      const [d, unit] = [axis.inputs[i], axis.inputUnits?.[i] ?? 1];
+      return d === null ? v : part(v, d, from * unit, to * unit);
+    });
     return { from, extent: to - from, outputs: apply(op, cut, axis.attrs?.(from, to) ?? node.attrs) };
   });
   const rows = new Map<Value, { value: Value; from: number }[]>();
@@ -91,7 +92,7 @@ function cutNode(node: Node, inputs: readonly Value[], axis: SplitAxis, parts: n
     if (d === 0)
       rows.set(
         whole,
-        pieces.map((p, k) => ({ value: values[k], from: p.from })),
+        pieces.map((p, k) => ({ value: values[k], from: p.from * (axis.outputUnits?.[o] ?? 1) })),
       );
     return whole;
   });
@@ -121,7 +122,7 @@ export function split(g: WorkGraph, tooLarge: readonly TooLarge[], limit: number
       if (!axis) {
         if (t.hard)
           throw new DeviceError(
-            `${node.op?.name}: ${node.inputs.map(show).join(", ")} → ${node.outputs.map(show).join(", ")} exceeds this device's binding limit of ${limit} bytes and cannot be cut further`,
+            `${node.op?.name}: ${node.inputs.map(show).join(", ")} → ${node.outputs.map(show).join(", ")} exceeds what this device can bind (${limit} bytes) or dispatch at once, and cannot be cut further`,
           );
         return null;
       }
