@@ -109,6 +109,12 @@ export class GpuBackend implements Backend {
     };
   }
 
+  /** Plans that are ready to run: those of plain loops, then those of compiled steps that are still held. */
+  get plans(): Plan[] {
+    const compiled = [...this.#compiledPlans].flatMap((r) => r.deref() ?? []);
+    return [...this.#plans.values(), ...compiled].map((p) => p.plan);
+  }
+
   /** The plan of a cut, without making it ready. */
   plan(cut: Cut): Plan {
     const { rewrites, hoist, reuseSlots } = this.#options;

@@ -166,7 +166,7 @@ class Lowerer {
     const cost = node.op.cost(node.inputs, node.outputs, node.attrs).flops / dispatches.length;
     dispatches.forEach((d, k) => {
       if (node.op?.places && this.#liesInPlace(node, k)) return;
-      this.#emit(node, this.#dispatch(node, kernel.name, params, d, { inputs, outputs, scratch }, cost));
+      this.#emit(node, this.#dispatch(node, kernel.name, call, d, { inputs, outputs, scratch }, cost));
     });
   }
 
@@ -207,7 +207,7 @@ class Lowerer {
   #dispatch(
     node: Node,
     kernel: string,
-    params: Call["params"],
+    call: Call,
     d: Dispatch,
     w: { inputs: readonly Window[]; outputs: readonly Window[]; scratch: ReadonlyMap<string, Range> },
     flops: number,
@@ -230,7 +230,7 @@ class Lowerer {
       kind: "dispatch",
       op,
       kernel,
-      params,
+      call,
       shader,
       specialisation: { params: d.params, types: d.types, hooks: d.hooks },
       bind,
@@ -314,19 +314,20 @@ class Lowerer {
       const part: Value = { ...v, shape: [Math.min(rows, v.shape[0] - r), ...v.shape.slice(1)] };
       const at = (l: Loc): Loc => ({ ...l, offset: l.offset + r * l.batchStride });
       const [input, output] = [windowOf(part, at(from)), windowOf(part, at(to))];
-      const bare = {
+      const call: Call = {
         inputs: [input.operand],
         outputs: [output.operand],
         attrs: {},
         device: this.#options.device,
+        params: {},
       };
-      const [d] = op.kernels[0].dispatches({ ...bare, params: {} });
+      const [d] = op.kernels[0].dispatches(call);
       const node: Node = { id: 0, op, source: null, attrs: {}, inputs: [part], outputs: [part] };
       steps.push(
         this.#dispatch(
           node,
           op.kernels[0].name,
-          {},
+          call,
           d,
           { inputs: [input], outputs: [output], scratch: new Map() },
           0,

@@ -3,7 +3,7 @@
 
 import type { Result, Scalars, Storage } from "../graph/leaf.ts";
 import type { Value } from "../graph/node.ts";
-import type { Params } from "../graph/op.ts";
+import type { Call, Params } from "../graph/op.ts";
 import type { Root } from "./place.ts";
 
 /** A byte range of a root. */
@@ -18,7 +18,8 @@ export interface DispatchStep {
   /** Op and kernel that it belongs to. */
   readonly op: string;
   readonly kernel: string;
-  readonly params: Params;
+  /** The placed call that it is part of: one object for all dispatches of a node. */
+  readonly call: Call;
   readonly shader: string;
   readonly specialisation: {
     readonly params?: Params;
@@ -86,7 +87,7 @@ function showStep(s: Step, slotOf: ReadonlyMap<Root, number>): string {
     return `${slot === undefined ? `${r.root.kind}:${r.root.label}` : `slot${slot}`}+${r.offset}`;
   };
   if (s.kind === "copy") return `copy ${where(s.from)} → ${where(s.to)} ${s.to.size} B`;
-  const params = Object.entries(s.params).map(([k, v]) => `${k}=${v}`);
+  const params = Object.entries(s.call.params).map(([k, v]) => `${k}=${v}`);
   const bound = Object.entries(s.bind).map(([k, r]) => `${k}=${where(r)}`);
   return `${s.op} ${s.kernel}${params.length > 0 ? `(${params.join(" ")})` : ""} [${s.grid.join("×")}] ${(s.flops / 1e6).toFixed(2)} MFLOP ${s.bytes} B  ${bound.join(" ")}`;
 }
