@@ -35,17 +35,19 @@ export interface ApplyContext {
   readonly shared: Map<string, readonly Variable[]>;
 }
 
-/** An application on behalf of a rule: the same one on the same variables is one set of variables. */
+/** The same application of the same variables in this trace is made once. */
 function applyShared(
   ctx: ApplyContext,
   name: string,
   inputs: readonly Variable[],
   attrs: Attrs,
+  make: () => readonly Variable[],
 ): readonly Variable[] {
-  const key = `${name}|${attrsKey(attrs)}|${ctx.tracking}|${inputs.map((v) => `${v.requiresGrad ? v.id : "-"}:${v.value.id}`).join(",")}`;
+  const operand = (v: Variable) => `${v.requiresGrad ? v.id : "-"}:${v.value.id}`;
+  const key = `${name}|${attrsKey(attrs)}|${ctx.tracking}|${inputs.map(operand).join(",")}`;
   const known = ctx.shared.get(key);
   if (known?.every((v) => !v.released)) return known;
-  const made = applyTo(ctx, name, inputs, attrs);
+  const made = make();
   ctx.shared.set(key, made);
   return made;
 }
@@ -57,9 +59,22 @@ export function applyTo(
   inputs: readonly Variable[],
   attrs: Attrs = {},
 ): readonly Variable[] {
+  const share = ctx.rules.some((r) => r.op === name && r.share);
+  const make = () => applyOnce(ctx, name, inputs, attrs);
+  return share ? applyShared(ctx, name, inputs, attrs, make) : make();
+}
+
+function applyOnce(
+  ctx: ApplyContext,
+  name: string,
+  inputs: readonly Variable[],
+  attrs: Attrs,
+): readonly Variable[] {
+  const build = (n: string, i: readonly Variable[], a: Attrs) =>
+    applyShared(ctx, n, i, a, () => applyTo(ctx, n, i, a));
   for (const rule of ctx.rules) {
     if (rule.op !== name) continue;
-    const replaced = rule.replace(inputs, attrs, { originOf, build: (n, i, a) => applyShared(ctx, n, i, a) });
+    const replaced = rule.replace(inputs, attrs, { originOf, build });
     if (replaced) return replaced;
   }
   const op = opNamed(name);

@@ -23,6 +23,8 @@ export interface BuildRule {
   readonly name: string;
   /** The op whose applications it looks at. */
   readonly op: string;
+  /** Equal applications of the op are one on the tape too, so that their gradients meet. */
+  readonly share?: boolean;
   /** The equal application's outputs, or null to leave it as it is. */
   replace<T extends TypeOf>(
     inputs: readonly T[],

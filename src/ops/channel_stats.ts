@@ -4,7 +4,7 @@
 import { ShapeError } from "../core/error.ts";
 import { numel, show } from "../core/shape.ts";
 import { mapArray } from "../graph/array.ts";
-import type { Value } from "../graph/node.ts";
+import type { Attrs, Value } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
 import { add, call, full, mul, mulScalar, sub } from "./build.ts";
 import { channelMap, channelReduce, channelsOf, checkVectors, mapChannels, sumChannels } from "./channels.ts";
@@ -50,7 +50,8 @@ defineOp({
   vjp: ({ inputs: [x], outputs: [mean], gy: [gm, gv] }) => {
     if (!gm && !gv) return [null];
     const zero = () => full(mean.shape, 0);
-    return [call("statsInput", [x, mean, gm ?? zero(), gv ?? zero()])];
+    const { n, plane } = channelsOf(x, "channelStats");
+    return [call("statsInput", [x, mean, gm ?? zero(), gv ?? zero()], { count: n * plane })];
   },
   terms: ([x]) => numel(x.shape) / x.shape[1],
   magnitude: ([x]) => {
@@ -91,25 +92,27 @@ defineOp({
   mergeParts: mergeStats,
 });
 
-defineOp({
+interface CountAttrs extends Attrs {
+  /** Values per channel of the whole batch, of which x may be a part. */
+  readonly count: number;
+}
+
+defineOp<CountAttrs>({
   name: "statsInput",
   infer: ([x, ...vectors]) => {
     checkVectors("statsInput", x, vectors);
     return [{ shape: x.shape, dtype: "f32" }];
   },
-  ref: ([x, mean, gm, gv]) => {
-    const { n, plane } = channelsOf(x, "statsInput");
-    const m = n * plane;
-    return [mapChannels(x, (v, c) => (gm.data[c] + 2 * gv.data[c] * (v - mean.data[c])) / m)];
-  },
+  ref: ([x, mean, gm, gv], { count }) => [
+    mapChannels(x, (v, c) => (gm.data[c] + 2 * gv.data[c] * (v - mean.data[c])) / count),
+  ],
   terms: () => 3,
-  magnitude: ([x, mean, gm, gv]) => {
-    const { n, plane } = channelsOf(x, "statsInput");
+  magnitude: ([x, mean, gm, gv], { count }) => {
     const { abs } = Math;
     return [
       mapChannels(
         x,
-        (v, c) => (abs(gm.data[c]) + 2 * abs(gv.data[c]) * (abs(v) + abs(mean.data[c]))) / (n * plane),
+        (v, c) => (abs(gm.data[c]) + 2 * abs(gv.data[c]) * (abs(v) + abs(mean.data[c]))) / count,
       ),
     ];
   },
@@ -122,15 +125,21 @@ defineOp({
         body: (vec) =>
           vec ? "return fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y));" : "return fma(s.z, a - s.x, s.y);",
       }),
-      (c) => {
-        const { n, plane } = channelsOf(c.inputs[0], "statsInput");
-        return [1 / (n * plane)];
-      },
+      (c) => [1 / c.attrs.count],
     ),
   ],
   samples: [
-    { inputs: [{ shape: [2, 3, 4, 4] }, { shape: [3] }, { shape: [3] }, { shape: [3] }] },
-    { inputs: [{ shape: [3, 2, 3, 3] }, { shape: [2] }, { shape: [2] }, { shape: [2] }] },
+    {
+      inputs: [{ shape: [2, 3, 4, 4] }, { shape: [3] }, { shape: [3] }, { shape: [3] }],
+      attrs: { count: 32 },
+    },
+    {
+      inputs: [{ shape: [3, 2, 3, 3] }, { shape: [2] }, { shape: [2] }, { shape: [2] }],
+      attrs: { count: 54 },
+    },
   ],
-  split: ([x]) => [{ extent: x.shape[1], inputs: [1, 0, 0, 0], outputs: [1], merge: "concat" }],
+  split: ([x]) => [
+    { extent: x.shape[0], inputs: [0, null, null, null], outputs: [0], merge: "concat" },
+    { extent: x.shape[1], inputs: [1, 0, 0, 0], outputs: [1], merge: "concat" },
+  ],
 });

@@ -85,6 +85,14 @@ defineOp<ConcatAttrs>({
       batchStride: output.batchStride,
     }));
   },
+  // Any axis but the one that the inputs are joined on.
+  split: (inputs, [y], { axis }) =>
+    y.shape.map((extent, d) => ({
+      extent: d === axis ? 1 : extent,
+      inputs: inputs.map(() => d),
+      outputs: [d],
+      merge: "concat" as const,
+    })),
   kernels: [
     {
       name: "copy",

@@ -13,6 +13,7 @@ function statistics<T extends TypeOf>(x: T, context: BuildContext<T>): readonly 
 export const sharedStatistics: BuildRule = {
   name: "sharedStatistics",
   op: "channelStats",
+  share: true,
   replace: ([x], _attrs, context) => {
     const origin = context.originOf(x);
     if (origin?.op.name !== "concat" || origin.attrs.axis !== 1) return null;

@@ -1,0 +1,58 @@
+// The browser's bundle: one file that imports nothing, and that trains as it stands (so the ops registered themselves).
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Bundle, bundle } from "../../scripts/bundle.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "thaw-bundle-"));
+let made: Bundle;
+beforeAll(async () => {
+  made = await bundle(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it("imports nothing, statically or by a literal name, and names no Node module", () => {
+  const code = readFileSync(made.file, "utf8");
+  expect(code.match(/(?:^|[;}\s])(?:import|export)\b[^;()]*\bfrom\s*["'`][^"'`]*["'`]/)).toBeNull();
+  expect(code.match(/\bimport\s*["'`]/)).toBeNull();
+  expect(code.match(/\bimport\s*\(\s*["'`][^"'`]*["'`]/)).toBeNull();
+  expect(code.match(/["'`]node:\w/)).toBeNull();
+});
+
+it("carries the shaders and stays small", () => {
+  expect(made.shaders).toBeGreaterThan(30);
+  expect(readFileSync(made.file, "utf8")).toContain("@compute @workgroup_size");
+  expect(made.gzipped).toBeLessThan(200_000);
+});
+
+it("trains on the float64 interpreter as the sources do", async () => {
+  const url = pathToFileURL(made.file).href;
+  const thaw = (await import(/* @vite-ignore */ url)) as typeof import("../../src/index.ts");
+  await thaw.init({ device: "cpu", seed: 3 });
+  const net = new thaw.nn.Sequential(
+    new thaw.nn.Conv2d(1, 2, 3),
+    new thaw.nn.Flatten(),
+    new thaw.nn.Linear(8, 2),
+  );
+  const opt = new thaw.optim.SGD(net.parameters(), { lr: 0.1 });
+  const x = thaw.tensor(
+    Float32Array.from({ length: 32 }, (_, i) => Math.sin(i)),
+    [2, 1, 4, 4],
+  );
+  const losses: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const loss = thaw.nn.functional.crossEntropy(
+      net.forward(x) as typeof x,
+      thaw.tensor(Int32Array.of(0, 1)),
+    );
+    opt.zeroGrad();
+    loss.backward();
+    await opt.step();
+    losses.push(await loss.item());
+  }
+  await thaw.close();
+  expect(losses[2]).toBeLessThan(losses[0]);
+  expect(net.constructor.name).toBe("Sequential");
+});

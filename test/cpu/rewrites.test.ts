@@ -1,0 +1,194 @@
+// Every rewrite: the rewritten graph computes the same in float64, it really rewrites, and its switch turns it off.
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { NDArray } from "../../src/graph/array.ts";
+import type { Cut } from "../../src/graph/cut.ts";
+import type { Value } from "../../src/graph/node.ts";
+import { close, concat, init, nn, noGrad, type Tensor, tensor } from "../../src/index.ts";
+import { REWRITES, type RewriteName, rewrite } from "../../src/schedule/rewrites/index.ts";
+import { snapshotRoots, type WorkGraph, workGraph } from "../../src/schedule/work_graph.ts";
+import { evaluate, takeCut } from "../lib/cuts.ts";
+import { wave } from "../lib/engine.ts";
+
+beforeEach(() => init({ device: "cpu", seed: 2 }));
+afterEach(close);
+
+/** A dense layer's chain with the batch norms' state away from its initial values. */
+function net(): nn.Sequential {
+  const bn = (c: number) => {
+    const m = new nn.BatchNorm2d(c);
+    const v = (f: (i: number) => number) => ({
+      shape: [c],
+      dtype: "f32",
+      data: Float32Array.from({ length: c }, (_, i) => f(i)),
+    });
+    m.loadStateDict(
+      new Map(
+        Object.entries({
+          weight: v((i) => 1 + 0.1 * i),
+          bias: v((i) => 0.3 - 0.2 * i),
+          running_mean: v((i) => 0.1 * i),
+          running_var: v((i) => 1 + 0.2 * i),
+        }),
+      ),
+    );
+    return m;
+  };
+  return new nn.Sequential(
+    bn(3),
+    new nn.ReLU(),
+    new nn.Conv2d(3, 4, 1, { bias: false }),
+    bn(4),
+    new nn.ReLU(),
+    new nn.Conv2d(4, 2, 3, { padding: 1 }),
+    bn(2),
+  );
+}
+
+function lossCut(train: boolean, backward: boolean): { cut: Cut; held: unknown[] } {
+  const model = net().train(train);
+  const x = wave([2, 3, 5, 5]);
+  const run = () => (model.forward(x) as Tensor).square().mean();
+  const loss = backward ? run() : noGrad(run);
+  if (backward) loss.backward();
+  return { cut: takeCut(), held: [loss, model] };
+}
+
+const graphOf = (cut: Cut): WorkGraph => snapshotRoots(workGraph(cut));
+const results = (g: WorkGraph): NDArray[] =>
+  evaluate([...g.roots, ...g.effects.map((e) => e.value)] as Value[]);
+const count = (g: WorkGraph, op: string) => g.nodes.filter((n) => n.op?.name === op).length;
+
+/** All results equal to a part in 10¹². */
+function same(a: readonly NDArray[], b: readonly NDArray[]): void {
+  expect(a.length).toBe(b.length);
+  a.forEach((x, k) => {
+    const top = b[k].data.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-6);
+    x.data.forEach((v, i) => {
+      expect(Math.abs(v - b[k].data[i]) / top, `result ${k} [${i}]`).toBeLessThan(1e-12);
+    });
+  });
+}
+
+const only = (name: RewriteName) =>
+  Object.fromEntries(REWRITES.map((r) => [r, r === name])) as Record<RewriteName, boolean>;
+
+describe("foldBatchNorm", () => {
+  it("folds eval batch norms into the convolutions before them", () => {
+    const { cut } = lossCut(false, false);
+    const plain = graphOf(cut);
+    const folded = rewrite(plain, only("foldBatchNorm"));
+    expect(count(plain, "normalize")).toBe(3);
+    expect(count(folded, "normalize")).toBe(1);
+    expect(folded.nodes.filter((n) => n.op?.name === "conv2d" && n.attrs.bias === true).length).toBe(2);
+    same(results(folded), results(plain));
+  });
+
+  it("leaves a batch norm alone whose convolution trains or whose statistics are the batch's", () => {
+    for (const train of [false, true]) {
+      const { cut } = lossCut(train, true);
+      const g = rewrite(graphOf(cut), only("foldBatchNorm"));
+      expect(count(g, "normalize")).toBe(count(graphOf(cut), "normalize"));
+    }
+  });
+
+  it("leaves a convolution alone that somebody else reads too", () => {
+    const conv = new nn.Conv2d(3, 4, 1);
+    const bn = new nn.BatchNorm2d(4).eval();
+    const out = noGrad(() => {
+      const y = conv.forward(wave([1, 3, 4, 4]));
+      return [(bn.forward(y) as Tensor).sum(), y.exp().sum()];
+    });
+    const cut = takeCut();
+    expect(count(rewrite(graphOf(cut), only("foldBatchNorm")), "normalize")).toBe(1);
+    expect(out.length).toBe(2);
+  });
+});
+
+describe("normalizeOnLoad", () => {
+  it("moves batch norm and ReLU into the loads of forward and weight gradient", () => {
+    const { cut } = lossCut(true, true);
+    const plain = graphOf(cut);
+    const fused = rewrite(plain, only("normalizeOnLoad"));
+    expect(count(plain, "normalize")).toBe(3);
+    // The last batch norm feeds no convolution.
+    expect(count(fused, "normalize")).toBe(1);
+    const onLoad = fused.nodes.filter((n) => n.attrs.prologue === "affineRelu").map((n) => n.op?.name);
+    expect(onLoad.sort()).toEqual(["conv2d", "conv2d", "conv2dWeight", "conv2dWeight"]);
+    same(results(fused), results(plain));
+  });
+
+  it("keeps a normalised tensor that somebody reads", () => {
+    const bn = new nn.BatchNorm2d(3);
+    const conv = new nn.Conv2d(3, 2, 1);
+    const held = noGrad(() => {
+      const y = bn.forward(wave([2, 3, 4, 4])) as Tensor;
+      return [conv.forward(y.retain()), y];
+    });
+    const cut = takeCut();
+    expect(count(rewrite(graphOf(cut), only("normalizeOnLoad")), "normalize")).toBe(1);
+    expect(held.length).toBe(2);
+  });
+
+  it("switched off, the ReLU stays an operation of its own", async () => {
+    await init({ device: "cpu", seed: 2, rewrites: { normalizeOnLoad: false } });
+    const { cut } = lossCut(true, true);
+    const g = graphOf(cut);
+    expect(count(g, "relu")).toBe(2);
+    expect(count(g, "reluGrad")).toBe(2);
+    const plain = results(g);
+    await init({ device: "cpu", seed: 2 });
+    const { cut: fused } = lossCut(true, true);
+    expect(count(graphOf(fused), "relu")).toBe(0);
+    const loss = (list: readonly NDArray[]) => list[0];
+    same([loss(results(graphOf(fused)))], [loss(plain)]);
+  });
+});
+
+describe("sharedStatistics", () => {
+  /** A small dense block in train mode: loss and the gradient of its input. */
+  function block(): { cut: Cut; held: unknown[] } {
+    const layers = [2, 4, 6].map(
+      (c) => [new nn.BatchNorm2d(c), new nn.Conv2d(c, 2, 3, { padding: 1, bias: false })] as const,
+    );
+    let x = wave([3, 2, 4, 4]);
+    x.requiresGrad = true;
+    const first = x;
+    for (const [bn, conv] of layers) x = concat([x, conv.forward((bn.forward(x) as Tensor).relu())], 1);
+    const loss = x.square().mean();
+    loss.backward();
+    return { cut: takeCut(), held: [loss, first, first.grad] };
+  }
+
+  it("computes each map's statistics once, and returns their gradients to it in one pass", async () => {
+    const shared = graphOf(block().cut);
+    // The input and the outputs of the first two layers: the third layer's is normalised by nobody.
+    expect(count(shared, "channelStats")).toBe(3);
+    expect(count(shared, "statsInput")).toBe(3);
+    const got = results(shared);
+    await init({ device: "cpu", seed: 2, rewrites: { sharedStatistics: false } });
+    const plain = graphOf(block().cut);
+    expect(count(plain, "channelStats")).toBe(3);
+    expect(plain.nodes.filter((n) => n.op?.name === "channelStats").map((n) => n.inputs[0].shape[1])).toEqual(
+      [2, 4, 6],
+    );
+    const want = results(plain);
+    const gradientAndLoss = (list: readonly NDArray[]) =>
+      list.filter((a) => a.shape.length === 4 || a.shape.length === 0);
+    same(gradientAndLoss(got), gradientAndLoss(want));
+  });
+});
+
+describe("switches", () => {
+  it("an unknown rewrite is refused by name", async () => {
+    await expect(init({ device: "cpu", rewrites: { fuseEverything: true } as never })).rejects.toThrow(
+      /no rewrite called fuseEverything/,
+    );
+  });
+
+  it("false turns all of them off", () => {
+    const { cut } = lossCut(false, false);
+    const g = graphOf(cut);
+    expect(rewrite(g, false)).toBe(g);
+    expect(tensor([1]).shape).toEqual([1]);
+  });
+});
