@@ -1,5 +1,5 @@
 // The WGSL files: all read once, when a device is opened; afterwards everything about shaders is synchronous. The
-// browser build replaces this file by one that carries their text (scripts/build.ts).
+// browser bundle replaces this file by one that carries their text (scripts/bundle.ts).
 
 const FOLDER = new URL("../../shaders/", import.meta.url);
 
