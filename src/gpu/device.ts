@@ -46,6 +46,7 @@ const WANTED_LIMITS = [
 export async function findGpu(dawn: readonly string[] = []): Promise<GPU> {
   const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (own) return own;
+  if (!inNode()) throw new DeviceError(noWebGpu());
   const flags = [...dawn, ...(env("THAW_DAWN")?.split(",").filter(Boolean) ?? [])];
   try {
     // A variable keeps bundlers from resolving the Node-only binding.
@@ -53,9 +54,7 @@ export async function findGpu(dawn: readonly string[] = []): Promise<GPU> {
     const { create } = (await import(/* @vite-ignore */ name)) as { create: (flags: string[]) => GPU };
     return create(flags);
   } catch (error) {
-    throw new DeviceError(
-      `no WebGPU here: this browser has no navigator.gpu, and in Node the package "webgpu" could not be loaded (${messageOf(error)})`,
-    );
+    throw new DeviceError(`no WebGPU here: the package "webgpu" could not be loaded (${messageOf(error)})`);
   }
 }
 
@@ -163,11 +162,26 @@ function checkLimits({ limits }: DeviceOptions): void {
   }
 }
 
+function inNode(): boolean {
+  return typeof process === "object" && Boolean(process.versions?.node);
+}
+
+/** The sentence for a page without navigator.gpu, which browsers hide from pages that are not secure. */
+function noWebGpu(): string {
+  const { isSecureContext } = globalThis as { isSecureContext?: boolean };
+  return isSecureContext === false
+    ? "no WebGPU here: this page is not secure, so the browser hides it; serve the page over https or from localhost"
+    : "no WebGPU here: this browser has no navigator.gpu; use a current Chrome, Edge, Firefox or Safari";
+}
+
 /** The sentence for a host without an adapter; `thaw doctor` says more. */
 export function noAdapter(): string {
-  const linux = typeof process === "object" && process.platform === "linux";
-  const how = linux
-    ? "install your GPU's Vulkan driver, or Mesa's software one with `npm run setup -- --system`"
-    : "update the graphics driver";
-  return `no usable GPU adapter was found: ${how} (run \`thaw doctor\` for details)`;
+  const none = "no usable GPU adapter was found";
+  if (!inNode())
+    return `${none}: update the graphics driver, and check that the browser may use the GPU (hardware acceleration)`;
+  const how =
+    process.platform === "linux"
+      ? "install your GPU's Vulkan driver, or Mesa's software one with `npm run setup -- --system`"
+      : "update the graphics driver";
+  return `${none}: ${how} (run \`thaw doctor\` for details)`;
 }
