@@ -23,6 +23,7 @@ export {
 } from "./loader.ts";
 export { type PartitionOptions, partition } from "./partition.ts";
 export { type Dataset, type Picture, rgbFrom, type Sample, type Unreadable } from "./picture.ts";
+export { normalizePictures, type PrepareSpec, prepare, stackPictures } from "./prepare.ts";
 export {
   PRECISION_BITS,
   type ResampleTable,

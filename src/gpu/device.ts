@@ -3,7 +3,7 @@
 
 import { env } from "../core/env.ts";
 import { DeviceError, DeviceLost, messageOf, UsageError } from "../core/error.ts";
-import type { DeviceTraits } from "../graph/op.ts";
+import type { DeviceTraits } from "../core/traits.ts";
 
 /** How a device is found; whatever is given is used as it is. */
 export interface DeviceOptions {

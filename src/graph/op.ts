@@ -3,20 +3,13 @@
 // lowering time with its operands placed; a *dispatch* is one run of a shader.
 
 import type { TypeOf } from "../core/shape.ts";
+import type { DeviceTraits } from "../core/traits.ts";
 import type { NDArray } from "./array.ts";
 import type { Attrs, Value } from "./node.ts";
 
-export type Params = Readonly<Record<string, number>>;
+export type { DeviceTraits } from "../core/traits.ts";
 
-/** Facts about the device that choose kernels. Plain data, so that choices can be made and tested without one. */
-export interface DeviceTraits {
-  /** Runs on the CPU (lavapipe, SwiftShader): register tiles without workgroup memory win there. */
-  readonly software: boolean;
-  /** `subgroups` is there and every subgroup has at least 8 lanes. */
-  readonly subgroups: boolean;
-  readonly maxWorkgroups: number;
-  readonly maxInvocations: number;
-}
+export type Params = Readonly<Record<string, number>>;
 
 /** An operand as placed: where it starts in its binding and how far its rows of axis 0 lie apart, in elements. */
 export interface Operand extends TypeOf {

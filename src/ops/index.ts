@@ -19,6 +19,7 @@ import "./normalize_grad.ts";
 import "./normalize_vectors.ts";
 import "./pad.ts";
 import "./reduce.ts";
+import "./resample.ts";
 import "./softmax.ts";
 import "./state_update.ts";
 import "./unary_op.ts";

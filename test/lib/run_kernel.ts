@@ -1,7 +1,7 @@
 // Runs one kernel of one op by hand, its operands placed as asked: dense, or as views (an offset, rows apart) into
 // larger, poisoned buffers. Below the schedule, so that nothing hides what a kernel does.
 import type { HostArray } from "../../src/core/dtype.ts";
-import { hostArray, viewBytes } from "../../src/core/dtype.ts";
+import { viewBytes } from "../../src/core/dtype.ts";
 import { numel } from "../../src/core/shape.ts";
 import { BufferStore, type DeviceBuffer, type Gpu } from "../../src/gpu/buffers.ts";
 import { Commander } from "../../src/gpu/commands.ts";
@@ -45,7 +45,7 @@ export class KernelBench {
   operands(types: readonly NDArray[], layout: Layout): Operand[] {
     return types.map((t) => {
       const row = t.shape.length === 0 ? 1 : numel(t.shape.slice(1));
-      const gap = t.shape.length < 2 ? 0 : layout.gap;
+      const gap = t.shape.length < 2 || t.dtype === "u8" ? 0 : layout.gap;
       return { shape: t.shape, dtype: t.dtype, offset: layout.offset, batchStride: row + gap };
     });
   }
@@ -145,12 +145,22 @@ function forEachElement(o: Operand, f: (flat: number, at: number) => void): void
 
 /** Poison everywhere, the data inside the view. */
 function filled(o: Operand, data: NDArray | null): Uint32Array {
+  if (o.dtype === "u8") return packedBytes(o, data as NDArray);
   const words = new Uint32Array(length(o)).fill(POISON);
   if (!data) return words;
   const own = toHost(data);
-  const bits = o.dtype === "u8" ? hostArray("u32", 0) : new Uint32Array(own.buffer, 0, own.length);
+  const bits = new Uint32Array(own.buffer, 0, own.length);
   forEachElement(o, (flat, at) => {
     words[at] = bits[flat];
   });
   return words;
+}
+
+/** Bytes are inputs only; offsets and rows count bytes. */
+function packedBytes(o: Operand, data: NDArray): Uint32Array {
+  const bytes = new Uint8Array(Math.ceil(length(o) / 4) * 4).fill(0xa5);
+  forEachElement(o, (flat, at) => {
+    bytes[at] = data.data[flat];
+  });
+  return new Uint32Array(bytes.buffer);
 }

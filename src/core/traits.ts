@@ -1,0 +1,11 @@
+// What kernels are chosen by.
+
+/** Facts about the device that choose kernels. Plain data, so that choices can be made and tested without one. */
+export interface DeviceTraits {
+  /** Runs on the CPU (lavapipe, SwiftShader): register tiles without workgroup memory win there. */
+  readonly software: boolean;
+  /** `subgroups` is there and every subgroup has at least 8 lanes. */
+  readonly subgroups: boolean;
+  readonly maxWorkgroups: number;
+  readonly maxInvocations: number;
+}
