@@ -3,7 +3,6 @@
 // their running statistics (Keras' `trainable = false`), and `train()` leaves them so until `unfreeze`.
 
 import { UsageError } from "../core/error.ts";
-import { structureChanged } from "../runtime/epoch.ts";
 import { BatchNorm2d } from "./layers.ts";
 import type { Module } from "./module.ts";
 
@@ -19,7 +18,6 @@ export function freeze<M extends Module>(module: M, options: FreezeOptions = {})
     throw new UsageError(`freeze: batchNorm must be "running" or "batch", got ${batchNorm}`);
   for (const p of module.parameters()) p.requiresGrad = false;
   if (batchNorm === "running") setFrozen(module, true);
-  structureChanged();
   return module;
 }
 
@@ -27,7 +25,6 @@ export function freeze<M extends Module>(module: M, options: FreezeOptions = {})
 export function unfreeze<M extends Module>(module: M): M {
   for (const p of module.parameters()) p.requiresGrad = true;
   setFrozen(module, false);
-  structureChanged();
   return module;
 }
 

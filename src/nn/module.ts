@@ -3,7 +3,7 @@
 
 import type { Variable } from "../autograd/variable.ts";
 import { runtime } from "../runtime/context.ts";
-import { structureChanged } from "../runtime/epoch.ts";
+import { structureChanged, structureFlipped } from "../runtime/epoch.ts";
 import { tensorsIn } from "../tensor/functions.ts";
 import { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -26,7 +26,7 @@ function* variablesIn(value: unknown): Iterable<Variable> {
 
 /**
  * What every module is seen through: `forward` runs in a scope (what it makes and does not return need not outlive a
- * step), and a member that is set or replaced moves the epoch of structure.
+ * step), and a member that is set or replaced, or a mode that changes, moves the structure that steps are recorded for.
  */
 const handler: ProxyHandler<Module> = {
   get(target, key, receiver) {
@@ -36,6 +36,7 @@ const handler: ProxyHandler<Module> = {
   },
   set(target, key, value, receiver) {
     if (isMember(value) || isMember(Reflect.get(target, key))) structureChanged();
+    else if (key === "training" && value !== target.training) structureFlipped(target);
     return Reflect.set(target, key, value, receiver);
   },
 };
@@ -109,10 +110,7 @@ export abstract class Module {
   /** Sets train or eval mode here and below; frozen modules stay in eval mode. */
   train(mode = true): this {
     for (const m of this.modules()) {
-      const next = mode && !m.frozen;
-      if (m.training === next) continue;
-      m.training = next;
-      structureChanged();
+      m.training = mode && !m.frozen;
     }
     return this;
   }

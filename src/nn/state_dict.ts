@@ -2,7 +2,8 @@
 
 import type { HostArray } from "../core/dtype.ts";
 import { DataError } from "../core/error.ts";
-import { numel, type Shape, sameShape } from "../core/shape.ts";
+import { toFloat32 } from "../core/half.ts";
+import { type Shape, sameShape } from "../core/shape.ts";
 import { runtime } from "../runtime/context.ts";
 import { type Buffer, Counter, type Parameter, writeTensor } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -117,33 +118,7 @@ function copyInto(target: Target, entry: Tensor | StateEntry): void {
     if (slice && entry !== target) runtime().assign(slice, entry.variable.value);
     return;
   }
-  writeTensor(target, toFloats(entry));
-}
-
-/** Any entry's elements as f32 (half precision expanded). */
-function toFloats(entry: StateEntry): Float32Array {
-  const { data } = entry;
-  if (data instanceof Float32Array) return data;
-  const out = new Float32Array(numel(entry.shape));
-  const bits = entry.dtype === "f16" ? halfValue : entry.dtype === "bf16" ? bfloatValue : Number;
-  for (let i = 0; i < out.length; i++) out[i] = bits(data[i] as number);
-  return out;
-}
-
-const word = new Uint32Array(1);
-const float = new Float32Array(word.buffer);
-
-function bfloatValue(bits: number): number {
-  word[0] = bits << 16;
-  return float[0];
-}
-
-function halfValue(h: number): number {
-  const sign = h & 0x8000 ? -1 : 1;
-  const exponent = (h >> 10) & 31;
-  const fraction = h & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
+  writeTensor(target, toFloat32(entry));
 }
 
 /** Host data of a whole module by state-dict name, counters as int64: what weight files hold. */

@@ -2,8 +2,11 @@
 // never tensors.
 
 import type { HostArray } from "../core/dtype.ts";
+import type { AdapterSummary } from "../gpu/device.ts";
 import type { Cut } from "../graph/cut.ts";
 import type { Result, Scalars, Source, StateSlice, Storage } from "../graph/leaf.ts";
+
+import type { Choices } from "../schedule/select.ts";
 
 export type { Cut } from "../graph/cut.ts";
 
@@ -21,6 +24,10 @@ export interface Run {
 
 export interface Backend {
   readonly name: string;
+  /** What it runs on, for reports and checkpoints. */
+  readonly adapter: AdapterSummary;
+  /** Kernel choices made so far, by call; saved in checkpoints, because bit-identity holds for one choice. */
+  readonly choices: Choices;
   /**
    * Executes the cut: fills the results' locations, applies the effects. Runs are awaited one after another.
    * `reuse`: the same cut object will come again (a compiled step), so its plan may be found by identity.

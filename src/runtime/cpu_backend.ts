@@ -29,6 +29,8 @@ function readersByVersion(nodes: readonly Node[], cut: Cut): Map<string, Node[]>
 
 export class CpuBackend implements Backend {
   readonly name = "float64 interpreter";
+  readonly adapter = { vendor: "thaw", architecture: "", device: "", description: this.name, software: true };
+  readonly choices = new Map();
   readonly bindingLimit = 2 ** 31;
   readonly #states = new Map<Storage, Float64Array>();
 

@@ -9,7 +9,7 @@ import { show } from "../core/shape.ts";
 import { Result, type Source } from "../graph/leaf.ts";
 import { attrsKey } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
-import { structureEpoch } from "../runtime/epoch.ts";
+import { structureKey } from "../runtime/epoch.ts";
 import { RetraceRequest, type Runtime, type Trace } from "../runtime/runtime.ts";
 import { tensorsIn } from "./functions.ts";
 import { Tensor } from "./tensor.ts";
@@ -132,20 +132,18 @@ export interface Compiled<A extends readonly unknown[], R> {
  * nothing can be read; the returned tensors (alone, or in arrays and plain objects) are read outside.
  */
 export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R): Compiled<A, R> {
-  let epoch = -1;
   let traces = 0;
-  const recordings = new Map<string, Recording[]>();
+  const structures = new Map<string, Map<string, Recording[]>>();
   const call = (...args: A): R => {
     const rt = runtime();
     if (rt.tracing) return fn(...args);
     rt.flush();
     const key = signature(args);
-    const known = epoch === structureEpoch() ? recordings.get(key)?.find(fits) : undefined;
+    const known = structures.get(structureKey())?.get(key)?.find(fits);
     if (known) return replay(rt, known, args) as R;
-    if (epoch !== structureEpoch()) recordings.clear();
     const made = record(rt, fn, args);
     traces++;
-    epoch = structureEpoch();
+    const recordings = keepNewest(structures, structureKey());
     recordings.set(key, [...(recordings.get(key) ?? []), made]);
     const { cut, results, needed, host } = made.trace;
     for (const effect of host) effect();
@@ -153,6 +151,24 @@ export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R):
     return made.template(results) as R;
   };
   return Object.defineProperty(call, "traces", { get: () => traces }) as Compiled<A, R>;
+}
+
+/** Recordings of so many structures are kept: train, eval, and the same once more with other layers frozen. */
+const MAX_STRUCTURES = 4;
+
+/** The recordings of a structure, which becomes the newest; the oldest ones go. */
+function keepNewest(
+  structures: Map<string, Map<string, Recording[]>>,
+  key: string,
+): Map<string, Recording[]> {
+  const recordings = structures.get(key) ?? new Map<string, Recording[]>();
+  structures.delete(key);
+  structures.set(key, recordings);
+  for (const old of structures.keys()) {
+    if (structures.size <= MAX_STRUCTURES) break;
+    structures.delete(old);
+  }
+  return recordings;
 }
 
 /** Leaves gradients null or not as the recorded call did; what the user holds of a dropped one is kept. */

@@ -7,7 +7,7 @@ import { ShapeError, UsageError } from "../core/error.ts";
 import { broadcastShapes, normAxes, normAxis, numel, type Shape, show } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
-import { structureChanged } from "../runtime/epoch.ts";
+import { structureFlipped } from "../runtime/epoch.ts";
 
 /** Anything arithmetic takes beside a tensor. */
 export type Operand = Tensor | number;
@@ -53,7 +53,7 @@ export class Tensor {
       throw new UsageError("requiresGrad: only leaves can be changed; use detach() to leave the graph");
     if (on && v.dtype !== "f32")
       throw new UsageError(`requiresGrad: only f32 tensors have gradients, got ${show(v)}`);
-    if (v.requiresGrad !== on && v.state) structureChanged();
+    if (v.requiresGrad !== on && v.state) structureFlipped(v);
     v.requiresGrad = on;
   }
 

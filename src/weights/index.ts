@@ -1,7 +1,7 @@
 // The face of src/weights: reading and writing weight files. What the names in them mean to a model is decided in
 // src/nn and src/models.
 
-export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "./half.ts";
+export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "../core/half.ts";
 export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.ts";
 export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
 export { type WriteDict, type WriteEntry, type WriteOptions, writeSafetensors } from "./safetensors_write.ts";

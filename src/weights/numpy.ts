@@ -1,8 +1,8 @@
 // NumPy's part of pickles: element types, arrays and scalars, which training scripts like to leave in checkpoints.
 // Layouts are those of NumPy's ndarray.__reduce__ and dtype.__reduce__ (NumPy 1 and 2).
 
+import { bfloatToFloat, halfToFloat } from "../core/half.ts";
 import { type Call, counts } from "./arguments.ts";
-import { bfloatToFloat, halfToFloat } from "./half.ts";
 import type { PickleHost } from "./pickle.ts";
 import { swapBytes } from "./tensor_data.ts";
 import { bytesOf, countOf, viewAs, type WeightDType } from "./types.ts";

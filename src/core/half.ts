@@ -1,6 +1,10 @@
 // Half precision (IEEE 754 binary16) and bfloat16 as bits, and the way from any entry to float32.
 
-import type { WeightEntry } from "./types.ts";
+/** An array of a weight file, or anything like it. */
+interface Elements {
+  readonly dtype: string;
+  readonly data: ArrayLike<number> | ArrayLike<bigint>;
+}
 
 /** The value of a binary16 number given as its 16 bits; exact. */
 export function halfToFloat(bits: number): number {
@@ -59,22 +63,19 @@ function halfTable(): Float32Array {
  * An entry's elements as float32, row-major. f32 comes back as it is (not copied); f16, bf16, bool and integers up to
  * 24 bits are exact; f64 and larger integers are rounded.
  */
-export function toFloat32(entry: WeightEntry): Float32Array {
-  const { dtype, data } = entry;
+export function toFloat32({ dtype, data }: Elements): Float32Array {
   if (data instanceof Float32Array) return data;
   const out = new Float32Array(data.length);
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
-    for (let i = 0; i < out.length; i++) out[i] = Number(data[i]);
-  } else if (dtype === "f16") {
+  if (dtype === "f16") {
     const table = halfTable();
-    for (let i = 0; i < out.length; i++) out[i] = table[data[i]];
+    for (let i = 0; i < out.length; i++) out[i] = table[data[i] as number];
   } else if (dtype === "bf16") {
     const bits = new Uint32Array(out.buffer);
-    for (let i = 0; i < out.length; i++) bits[i] = data[i] << 16;
+    for (let i = 0; i < out.length; i++) bits[i] = (data[i] as number) << 16;
   } else if (dtype === "bool") {
-    for (let i = 0; i < out.length; i++) out[i] = data[i] === 0 ? 0 : 1;
+    for (let i = 0; i < out.length; i++) out[i] = Number(data[i]) === 0 ? 0 : 1;
   } else {
-    out.set(data);
+    for (let i = 0; i < out.length; i++) out[i] = Number(data[i]);
   }
   return out;
 }
