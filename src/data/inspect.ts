@@ -1,7 +1,7 @@
 // Looking at every picture before training starts, so that broken files are named at once and not in mid-epoch.
 import { DataError } from "../core/error.ts";
 import { samples } from "./loader.ts";
-import type { Dataset, Unreadable } from "./picture.ts";
+import type { Dataset, Sample, Unreadable } from "./picture.ts";
 
 export interface InspectOptions {
   /** Which pictures; all by default. */
@@ -10,6 +10,8 @@ export interface InspectOptions {
   readonly strict?: boolean;
   /** Asked after each picture: true ends the inspection. */
   readonly enough?: () => boolean;
+  /** Given each readable picture, in order; the next one waits for it. */
+  readonly onSample?: (sample: Sample) => Promise<void> | void;
   readonly onProgress?: (done: number, total: number) => void;
   readonly onUnreadable?: (error: DataError, index: number) => void;
   readonly concurrency?: number;
@@ -33,14 +35,15 @@ export async function inspect(dataset: Dataset, options: InspectOptions = {}): P
   const unreadable: Unreadable = new Map();
   const { strict, onUnreadable, concurrency } = options;
   let last = -1;
-  for await (const { position } of samples(dataset, indices, {
+  for await (const sample of samples(dataset, indices, {
     unreadable,
     strict,
     onUnreadable,
     concurrency,
   })) {
-    last = position;
-    options.onProgress?.(position + 1, indices.length);
+    last = sample.position;
+    await options.onSample?.(sample);
+    options.onProgress?.(last + 1, indices.length);
     if (options.enough?.()) break;
   }
   const complete = indices.slice(last + 1).every((i) => unreadable.has(i));

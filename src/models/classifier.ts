@@ -1,8 +1,7 @@
 // What every image classifier offers beside forward: an ordered trunk of blocks, a head that can be replaced, and how
 // pictures must be prepared for it.
 
-import type { Module } from "../nn/index.ts";
-import { Linear, type Sequential } from "../nn/index.ts";
+import type { Module, Sequential } from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** How a picture becomes an input: torchvision's evaluation preset for the architecture. */
@@ -36,9 +35,4 @@ export interface Classifier extends Module {
   readonly preprocessing: Preprocessing;
   head: Module & { forward(x: Tensor): Tensor };
   forward(x: Tensor): Tensor;
-}
-
-/** Replaces the head by a fresh Linear layer for this many classes. */
-export function replaceHead(model: Classifier, numClasses: number): void {
-  model.head = new Linear(model.numFeatures, numClasses);
 }

@@ -4,7 +4,7 @@ import { nearest, UsageError } from "../core/error.ts";
 import type { Classifier } from "./classifier.ts";
 import { densenet121, densenet161, densenet169, densenet201, type ModelOptions } from "./densenet.ts";
 
-export { type Classifier, IMAGENET, type Preprocessing, replaceHead } from "./classifier.ts";
+export { type Classifier, IMAGENET, type Preprocessing } from "./classifier.ts";
 export { DenseNet, type DenseNetConfig, type ModelOptions } from "./densenet.ts";
 export { densenet121, densenet161, densenet169, densenet201 };
 

@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly strict?: boolean;
   /** Names, or prefixes ending at a dot, that are left out on purpose: `["classifier"]`. */
   readonly except?: readonly string[];
+  /** Only report what would be loaded. */
+  readonly dryRun?: boolean;
   /** What the tensors came from, for messages. */
   readonly source?: string;
 }
@@ -60,7 +62,7 @@ const under = (name: string, except: readonly string[]) =>
   except.some((e) => name === e || name.startsWith(`${e}.`));
 
 export function loadState(module: Module, dict: StateInput, options: LoadOptions): LoadReport {
-  const { strict = true, except = [], source } = options;
+  const { strict = true, except = [], dryRun = false, source } = options;
   const targets = new Map<string, Target>(module.namedState());
   const given = new Map([...stripNames(dict)].map(([k, v]) => [module.renameKey(k), v]));
   const matches: [string, Target, Tensor | StateEntry][] = [];
@@ -85,7 +87,7 @@ export function loadState(module: Module, dict: StateInput, options: LoadOptions
     if (!targets.has(name) && !under(name, except)) report.unexpected.push(name);
   if (strict) refuse(report, source);
   for (const [name, target, entry] of matches) {
-    copyInto(target, entry);
+    if (!dryRun) copyInto(target, entry);
     report.loaded.push(name);
   }
   return report;
@@ -105,7 +107,7 @@ function refuse(report: LoadReport, source = "state dict"): void {
     );
     parts.push(`wrong shape ${list(shapes)}`);
   }
-  if (parts.length > 0) throw new DataError(`${source}: does not fit the model: ${parts.join("; ")}`);
+  if (parts.length > 0) throw new DataError(`${source} does not fit the model: ${parts.join("; ")}`);
 }
 
 function copyInto(target: Target, entry: Tensor | StateEntry): void {

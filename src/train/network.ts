@@ -1,0 +1,69 @@
+// The network of a run: an architecture by name, weights read from a file, a fresh head, what is frozen.
+
+import { DataError } from "../core/error.ts";
+import { type Classifier, create, list } from "../models/index.ts";
+import type { StateInput } from "../nn/index.ts";
+import { replaceHead } from "./head.ts";
+import { applyPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
+
+/** Pretrained weights, and what to call them in messages. */
+export interface Pretrained {
+  readonly dict: StateInput;
+  readonly source: string;
+  /** Head and classes, where the weights are those of a run. */
+  readonly head?: string;
+  readonly classes?: readonly string[];
+}
+
+export interface NetworkOptions {
+  readonly model: string;
+  readonly classes: readonly string[];
+  /** `linear`, `mlp:…`, or `keep` for the head that the weights have. */
+  readonly head: string;
+  readonly weights?: Pretrained;
+  readonly policy: FreezePolicy;
+}
+
+/** Builds, loads and freezes. Throws DataError when the weights do not fit, naming an architecture that they do fit. */
+export function buildNetwork(options: NetworkOptions): {
+  model: Classifier;
+  head: string;
+  report: FreezeReport;
+} {
+  const { classes, weights, policy } = options;
+  const keep = options.head === "keep";
+  const head = keep ? (weights?.head ?? "linear") : options.head;
+  const model = create(options.model);
+  if (keep) {
+    checkSameClasses(classes, weights);
+    replaceHead(model, head, classes.length);
+  }
+  if (weights) loadPretrained(model, weights, keep ? [] : [model.headName]);
+  if (!keep) replaceHead(model, head, classes.length);
+  return { model, head, report: applyPolicy(model, policy) };
+}
+
+function checkSameClasses(classes: readonly string[], weights: Pretrained | undefined): void {
+  if (!weights) throw new DataError("head keep needs weights to keep it from");
+  const own = weights.classes;
+  if (own && own.join("\n") !== classes.join("\n"))
+    throw new DataError(
+      `head keep: ${weights.source} knows the classes ${own.join(", ")}, the pictures are of ${classes.join(", ")}`,
+    );
+}
+
+function loadPretrained(model: Classifier, { dict, source }: Pretrained, except: readonly string[]): void {
+  try {
+    model.loadStateDict(dict, { except, source });
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    const fitting = list().find((name) => name !== model.architecture && fits(name, dict, except));
+    if (!fitting) throw error;
+    throw new DataError(`${source} is of ${fitting}, not of ${model.architecture}; choose that model`);
+  }
+}
+
+function fits(name: string, dict: StateInput, except: readonly string[]): boolean {
+  const r = create(name).loadStateDict(dict, { except, strict: false, dryRun: true });
+  return r.missing.length + r.unexpected.length + r.misshaped.length === 0;
+}

@@ -1,0 +1,128 @@
+// Which parameters train: the freezing policies of the command line, as functions of a model. A batch norm all of whose
+// parameters are frozen goes on running statistics unless told otherwise, as `freeze(module)` does.
+
+import { nearest, UsageError } from "../core/error.ts";
+import type { Classifier } from "../models/index.ts";
+import { BatchNorm2d, freeze, type Module, unfreeze } from "../nn/index.ts";
+
+export interface FreezePolicy {
+  /**
+   * "none"; "all": everything but the fresh head; "trunk" (or "features"): everything below the head; or patterns: a
+   * dotted name of a module or parameter, `*` and `?` as wildcards, `name[from:to]` for a range of a module's children.
+   */
+  readonly freeze: readonly string[];
+  /** So many trunk blocks (children of the trunk), counted from the end, stay open. */
+  readonly unfrozenBlocks?: number;
+  /** What frozen batch norms normalise by. Default "running". */
+  readonly frozenBatchNorm?: "running" | "batch";
+}
+
+export interface FreezeReport {
+  /** Names of the parameters that train. */
+  readonly trainable: readonly string[];
+  /** Numbers of elements. */
+  readonly trainableCount: number;
+  readonly totalCount: number;
+}
+
+const WHOLE = ["none", "all", "trunk", "features"];
+
+/** Throws a UsageError for policies that contradict themselves, without looking at a model. */
+export function checkPolicy(policy: FreezePolicy): void {
+  const { freeze: patterns, unfrozenBlocks: open, frozenBatchNorm = "running" } = policy;
+  const words = patterns.filter((p) => WHOLE.includes(p));
+  if (patterns.length === 0 || patterns.some((p) => p === ""))
+    throw new UsageError("freeze needs all, none, trunk or a pattern");
+  if (words.length > 0 && patterns.length > 1)
+    throw new UsageError(`freeze ${words[0]} cannot be combined with other patterns`);
+  if (frozenBatchNorm !== "running" && frozenBatchNorm !== "batch")
+    throw new UsageError(`frozen-bn must be running or batch, not ${frozenBatchNorm}`);
+  if (open === undefined) return;
+  if (!Number.isInteger(open) || open < 0)
+    throw new UsageError(`unfrozen-blocks must be a whole number of at least 0, not ${open}`);
+  if (!["trunk", "features", "all"].includes(patterns[0]))
+    throw new UsageError(
+      `unfrozen-blocks opens blocks of a frozen trunk, but freeze is ${patterns.join(" ")}`,
+    );
+}
+
+/**
+ * Freezes the model's parameters by the policy and opens the rest. Throws a UsageError for a pattern that fits nothing,
+ * for more open blocks than there are, and when nothing is left to train.
+ */
+export function applyPolicy(model: Classifier, policy: FreezePolicy): FreezeReport {
+  checkPolicy(policy);
+  unfreeze(model);
+  const frozen = frozenNames(model, policy);
+  const names = [...model.namedParameters()];
+  for (const [name, p] of names) if (frozen.has(name)) p.requiresGrad = false;
+  if (policy.frozenBatchNorm !== "batch") {
+    for (const m of model.modules()) {
+      const own = m.parameters();
+      const still = m instanceof BatchNorm2d && own.length > 0 && own.every((p) => !p.requiresGrad);
+      if (still) freeze(m);
+    }
+  }
+  const open = names.filter(([, p]) => p.requiresGrad);
+  if (open.length === 0)
+    throw new UsageError(
+      `freeze ${policy.freeze.join(" ")} leaves nothing of ${model.architecture} to train`,
+    );
+  const count = (list: typeof names) => list.reduce((n, [, p]) => n + p.numel, 0);
+  return { trainable: open.map(([n]) => n), trainableCount: count(open), totalCount: count(names) };
+}
+
+function frozenNames(model: Classifier, policy: FreezePolicy): Set<string> {
+  const names = [...model.namedParameters()].map(([name]) => name);
+  const [first] = policy.freeze;
+  if (first === "none") return new Set();
+  if (WHOLE.includes(first)) {
+    const open = openBlocks(model, policy.unfrozenBlocks ?? 0);
+    return new Set(names.filter((n) => !inside(n, model.headName) && !open.some((o) => inside(n, o))));
+  }
+  return new Set(policy.freeze.flatMap((pattern) => matching(model, names, pattern)));
+}
+
+const inside = (name: string, module: string) => name === module || name.startsWith(`${module}.`);
+
+/** Full names of the last `count` blocks of the trunk. */
+function openBlocks(model: Classifier, count: number): string[] {
+  const blocks = [...model.trunk.namedChildren()].map(([name]) => name);
+  if (count > blocks.length)
+    throw new UsageError(
+      `unfrozen-blocks ${count}: the trunk of ${model.architecture} has ${blocks.length} blocks (${blocks.join(", ")})`,
+    );
+  const prefix = [...model.namedModules()].find(([, m]) => m === (model.trunk as Module))?.[0] ?? "";
+  return blocks.slice(blocks.length - count).map((b) => (prefix ? `${prefix}.${b}` : b));
+}
+
+function matching(model: Classifier, names: readonly string[], pattern: string): string[] {
+  const range = /^(.*)\[(-?\d*):(-?\d*)\]$/.exec(pattern);
+  const tests = range ? childrenIn(model, pattern, range) : [globOf(pattern)];
+  const found = names.filter((name) => prefixesOf(name).some((p) => tests.some((t) => t.test(p))));
+  if (found.length > 0) return found;
+  const near = nearest(pattern, new Set(names.flatMap(prefixesOf)));
+  throw new UsageError(
+    `freeze ${pattern} fits no parameter of ${model.architecture}${near ? `; did you mean ${near}?` : ""}`,
+  );
+}
+
+/** `features[:-2]`: the children of a module by position. */
+function childrenIn(model: Classifier, pattern: string, [, path, from, to]: RegExpExecArray): RegExp[] {
+  const module = [...model.namedModules()].find(([name]) => name === path)?.[1];
+  if (!module) throw new UsageError(`freeze ${pattern}: ${model.architecture} has no module ${path}`);
+  const children = [...module.namedChildren()].map(([name]) => (path ? `${path}.${name}` : name));
+  return children.slice(from ? Number(from) : 0, to ? Number(to) : undefined).map(globOf);
+}
+
+/** "a.b.weight" → "a", "a.b", "a.b.weight". */
+function prefixesOf(name: string): string[] {
+  const parts = name.split(".");
+  return parts.map((_, i) => parts.slice(0, i + 1).join("."));
+}
+
+/** Python's fnmatch: `*` any characters, dots included, `?` any one. */
+function globOf(pattern: string): RegExp {
+  const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${escaped.replace(/\*/g, ".*").replace(/\?/g, ".")}$`);
+}

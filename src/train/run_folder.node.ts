@@ -1,0 +1,129 @@
+// A run's folder on disk: run.json, metrics.jsonl, model.safetensors, checkpoint/last and checkpoint/best. Every file is
+// replaced atomically, so that a run killed at any moment leaves a folder that can be read and resumed.
+
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { DataError, messageOf, UsageError } from "../core/error.ts";
+import { replaceFile } from "../core/replace_file.node.ts";
+import { VERSION } from "../core/version.ts";
+import { readCheckpoint, write } from "../weights/index.ts";
+import type { RunInfo } from "./run_info.ts";
+import type { CheckpointStore, EpochRecord, Snapshot, SnapshotState } from "./snapshot.ts";
+import { snapshotWeights } from "./snapshot.ts";
+
+const KEY = "thaw";
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** What a former run left: nothing, something that was begun, or a checkpoint to go on from. */
+  async found(): Promise<"nothing" | "begun" | "checkpoint"> {
+    if (await exists(this.file("checkpoint/last.safetensors"))) return "checkpoint";
+    return (await exists(this.file("run.json"))) ? "begun" : "nothing";
+  }
+
+  /** Makes the folder. Throws DataError where that is impossible, UsageError when it holds other things. */
+  async create(): Promise<void> {
+    try {
+      await mkdir(this.file("checkpoint"), { recursive: true });
+    } catch (error) {
+      throw new DataError(`the run folder ${this.path} could not be made: ${messageOf(error)}`);
+    }
+  }
+
+  async writeInfo(info: RunInfo): Promise<void> {
+    await replaceFile(this.file("run.json"), [`${JSON.stringify(info, null, 2)}\n`]);
+  }
+
+  /** Throws DataError when there is no run here. */
+  async readInfo(): Promise<RunInfo> {
+    const text = await readFile(this.file("run.json"), "utf8").catch(() => {
+      throw new DataError(`${this.path} is not a run folder: it has no run.json`);
+    });
+    try {
+      return JSON.parse(text) as RunInfo;
+    } catch {
+      throw new DataError(`${this.file("run.json")} is not valid JSON`);
+    }
+  }
+
+  /** Writes metrics.jsonl whole: a line for each epoch that the last checkpoint knows, and none twice. */
+  async writeMetrics(history: readonly EpochRecord[]): Promise<void> {
+    await replaceFile(
+      this.file("metrics.jsonl"),
+      history.map((r) => `${JSON.stringify(r)}\n`),
+    );
+  }
+
+  /** The store of a run's checkpoints; the best one's weights are also the run's model. */
+  get store(): CheckpointStore {
+    return {
+      save: async (which, snapshot) => {
+        const metadata = { [KEY]: JSON.stringify(snapshot.state) };
+        await write(this.#checkpoint(which), snapshot.tensors, { metadata });
+        if (which === "best") await this.writeModel(snapshot);
+      },
+      load: (which) => this.#load(which),
+    };
+  }
+
+  async writeModel(snapshot: Snapshot): Promise<void> {
+    await write(this.file("model.safetensors"), snapshotWeights(snapshot));
+  }
+
+  #checkpoint(which: "last" | "best"): string {
+    return this.file(`checkpoint/${which}.safetensors`);
+  }
+
+  async #load(which: "last" | "best"): Promise<Snapshot | null> {
+    const path = this.#checkpoint(which);
+    if (!(await exists(path))) return null;
+    const { tensors, extras } = await readCheckpoint(path);
+    const state = extras.get(KEY);
+    if (typeof state !== "string") throw new DataError(`${path} is not a checkpoint of a run`);
+    return { tensors, state: JSON.parse(state) as SnapshotState };
+  }
+}
+
+/** The first free folder of that name: `name`, `name-2`, `name-3`, … */
+export async function freeFolder(name: string): Promise<string> {
+  for (let i = 1; i < 10_000; i++) {
+    const path = i === 1 ? name : `${name}-${i}`;
+    if (!(await exists(path))) return path;
+  }
+  throw new UsageError(`there are 10,000 runs called ${name}; give --out`);
+}
+
+/** Versions of the software that a run was made with; packages that are not installed are left out. */
+export async function softwareVersions(): Promise<Record<string, string>> {
+  const versions: Record<string, string> = { thaw: VERSION, node: process.version };
+  const require = createRequire(import.meta.url);
+  for (const name of ["webgpu", "sharp"]) {
+    const folder = `node_modules/${name}/`;
+    try {
+      // Not every package exports its package.json, so it is found beside the entry point.
+      const main = require.resolve(name).replaceAll("\\", "/");
+      const text = await readFile(`${main.slice(0, main.lastIndexOf(folder))}${folder}package.json`, "utf8");
+      versions[name] = (JSON.parse(text) as { version: string }).version;
+    } catch {
+      // Not installed here.
+    }
+  }
+  return versions;
+}
