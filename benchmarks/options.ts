@@ -1,0 +1,121 @@
+// The command's options: what may be asked for, and one sentence for everything that may not.
+
+import { parseArgs } from "node:util";
+import { messageOf, nearest, UsageError } from "../src/core/error.ts";
+
+export const STEPS = ["forward", "head", "last", "all"] as const;
+export type What = (typeof STEPS)[number];
+
+export interface Options {
+  readonly size: number;
+  readonly batch: number;
+  readonly peers: "none" | "tfjs" | "all";
+  readonly json: boolean;
+  readonly help: boolean;
+  /** How many of the distinct kernels, the costliest first. */
+  readonly kernels: number;
+  readonly steps: readonly What[];
+  /** Timed steps of each kind; null: as many as fit into a few seconds. */
+  readonly samples: number | null;
+}
+
+export const HELP = `node bench/densenet.ts [--size N] [--batch N] [--peers[=all]] [--json]
+
+Verifies, then times DenseNet-121 (1000 classes) on this machine's GPU: its distinct convolution kernels (forward, dX,
+dW), a forward pass in eval mode, and one training step with everything, the last block, or only the head trainable.
+Nothing is timed that has not just matched its reference.
+
+  --size N       height and width of the pictures (default 64)
+  --batch N      pictures in a batch (default 8)
+  --peers        also TensorFlow.js on WebGPU, its steps taken in turn with Thaw's; the first time this installs
+                 benchmarks/peers from the npm registry
+  --peers=all    also PyTorch on the CPU with two threads, where /usr/bin/python3 has torch and torchvision
+                 (jax-js is not measured yet)
+  --steps LIST   only these of ${STEPS.join(",")}; or none
+  --kernels N    at most N kernels, the costliest first; 0: none (default: all of them)
+  --samples N    timed steps of each kind (default: as many as fit into a few seconds)
+  --json         one JSON object a line on standard output, everything else on standard error
+  --help         this text
+
+Steps: the loss is read back after each; Adam; head: the trunk in eval mode, no cache; last: dense block 4, norm5 and
+the classifier train, with batch statistics there and running ones below; all: batch statistics everywhere.
+See benchmarks/README.md for what each number means.
+`;
+
+const OPTIONS = {
+  size: { type: "string" },
+  batch: { type: "string" },
+  peers: { type: "string" },
+  steps: { type: "string" },
+  kernels: { type: "string" },
+  samples: { type: "string" },
+  json: { type: "boolean" },
+  help: { type: "boolean" },
+} as const;
+
+function parse(args: readonly string[]) {
+  try {
+    // --peers stands alone or with a value, which parseArgs has no form for.
+    const given = args.map((a) => (a === "--peers" ? "--peers=tfjs" : a));
+    return parseArgs({ args: given, options: OPTIONS, strict: true }).values;
+  } catch (error) {
+    const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error));
+    if (!unknown) throw new UsageError(messageOf(error).split("\n")[0]);
+    const near = nearest(unknown[1].slice(2), Object.keys(OPTIONS));
+    throw new UsageError(
+      `there is no option ${unknown[1]}${near ? `; did you mean --${near}?` : ""} (--help lists them)`,
+    );
+  }
+}
+
+function whole(name: string, value: string | undefined, least: number): number | null {
+  if (value === undefined) return null;
+  const n = Number(value);
+  if (value.trim() === "" || !Number.isSafeInteger(n) || n < least)
+    throw new UsageError(`--${name} must be a whole number of at least ${least}, got "${value}"`);
+  return n;
+}
+
+function stepsOf(value: string | undefined): readonly What[] {
+  if (value === undefined) return STEPS;
+  if (value === "none") return [];
+  const names = value.split(",");
+  for (const n of names) {
+    if (!(STEPS as readonly string[]).includes(n))
+      throw new UsageError(`--steps takes ${STEPS.join(",")} or none, got "${n}"`);
+  }
+  return STEPS.filter((s) => names.includes(s));
+}
+
+function peersOf(value: string | undefined): Options["peers"] {
+  if (value === undefined) return "none";
+  if (value === "tfjs" || value === "all") return value;
+  throw new UsageError(`--peers stands alone or is --peers=all, got "${value}"`);
+}
+
+/** Height of the last block's feature maps. */
+export function lastPlane(size: number): number {
+  const stem = Math.floor((size - 1) / 2) + 1;
+  const pooled = Math.floor((stem - 1) / 2) + 1;
+  return Math.floor(pooled / 8);
+}
+
+/** Throws UsageError with one sentence for anything that cannot be done as asked. */
+export function readOptions(args: readonly string[]): Options {
+  const v = parse(args);
+  const options: Options = {
+    size: whole("size", v.size, 29) ?? 64,
+    batch: whole("batch", v.batch, 1) ?? 8,
+    peers: peersOf(v.peers),
+    json: v.json ?? false,
+    help: v.help ?? false,
+    kernels: whole("kernels", v.kernels, 0) ?? Number.POSITIVE_INFINITY,
+    steps: stepsOf(v.steps),
+    samples: whole("samples", v.samples, 1),
+  };
+  if (options.batch * lastPlane(options.size) ** 2 < 2)
+    throw new UsageError(
+      `--size ${options.size} --batch ${options.batch} leaves one value per channel in the last block, which has no batch statistics; take a larger batch or size`,
+    );
+  return options;
+}

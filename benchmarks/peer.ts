@@ -1,0 +1,114 @@
+// A peer engine: a child process that answers JSON lines. Asked one thing at a time, it waits for its input between
+// requests and leaves the machine to the others.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface, type Interface } from "node:readline";
+import { ThawError } from "../src/core/error.ts";
+import { ADAM, type Engine, type Job, type Loaded, type StepResult } from "./engine.ts";
+
+export interface PeerCommand {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+type Answer = { readonly error?: string } & Readonly<Record<string, unknown>>;
+
+export class Peer implements Engine {
+  readonly name: string;
+  readonly #command: PeerCommand;
+  #child: ChildProcess | null = null;
+  #lines: Interface | null = null;
+  #waiting: { resolve: (a: Answer) => void; reject: (e: Error) => void } | null = null;
+  #complaints = "";
+  /** Why the child can answer no more. */
+  #failure: ThawError | null = null;
+
+  constructor(command: PeerCommand) {
+    this.name = command.name;
+    this.#command = command;
+  }
+
+  /** A fresh process for each job, so that a first step is one. */
+  async load(job: Job): Promise<Loaded> {
+    await this.close();
+    this.#start();
+    return (await this.#ask({ do: "load", ...job, adam: ADAM })) as unknown as Loaded;
+  }
+
+  async logits(): Promise<Float32Array> {
+    return Float32Array.from((await this.#ask({ do: "logits" })).logits as number[]);
+  }
+
+  async step(count: boolean): Promise<StepResult> {
+    return (await this.#ask({ do: "step", count })) as unknown as StepResult;
+  }
+
+  async close(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.stdin?.end(`${JSON.stringify({ do: "end" })}\n`);
+    const patience = setTimeout(() => child.kill(), 10_000);
+    await ended;
+    clearTimeout(patience);
+    this.#lines?.close();
+  }
+
+  #start(): void {
+    const { command, args } = this.#command;
+    const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+    this.#child = child;
+    this.#complaints = "";
+    this.#failure = null;
+    child.stderr?.on("data", (d: Buffer) => {
+      this.#complaints = (this.#complaints + d.toString()).slice(-2000);
+    });
+    // A child that dies while it is written to is reported by its exit.
+    child.stdin?.on("error", () => {});
+    this.#lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+    this.#lines.on("line", (line) => this.#answer(line));
+    const failed = (why: string) => {
+      const tail = this.#complaints.trim().split("\n").at(-1) ?? "";
+      this.#fail(new ThawError(`${this.name} ${why}${tail ? `: ${tail}` : ""}`));
+    };
+    child.once("error", (e) => failed(`could not be started (${e.message})`));
+    child.once("exit", (code, signal) => failed(`ended early (${signal ?? `exit code ${code}`})`));
+  }
+
+  #fail(error: ThawError): void {
+    this.#failure ??= error;
+    this.#waiting?.reject(error);
+    this.#waiting = null;
+  }
+
+  #answer(line: string): void {
+    const answer = parsed(line);
+    if (!answer) {
+      this.#complaints += `${line}\n`;
+      return;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (answer.error === undefined) waiting?.resolve(answer);
+    else waiting?.reject(new ThawError(`${this.name}: ${answer.error.split("\n")[0]}`));
+  }
+
+  #ask(request: Readonly<Record<string, unknown>>): Promise<Answer> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#child?.stdin?.write(`${JSON.stringify(request)}\n`);
+    });
+  }
+}
+
+/** An answer; null for a line that some library has printed. */
+function parsed(line: string): Answer | null {
+  try {
+    return JSON.parse(line) as Answer;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,104 @@
+"""PyTorch on the CPU as a peer: answers one JSON line for every JSON line, like tfjs.mjs. Two threads."""
+
+import json
+import struct
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+
+TYPES = {"F32": np.float32, "I32": np.int32, "I64": np.int64}
+
+
+def read_safetensors(path):
+    with open(path, "rb") as f:
+        raw = f.read()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    header.pop("__metadata__", None)
+    out = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + o for o in entry["data_offsets"])
+        array = np.frombuffer(raw[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
+        out[name] = torch.from_numpy(array.copy())
+    return out
+
+
+def open_parts(model, what):
+    """Puts the model in eval mode, then what trains in train mode with batch statistics."""
+    model.eval()
+    for p in model.parameters():
+        p.requires_grad_(False)
+    parts = {
+        "forward": [],
+        "head": [model.classifier],
+        "last": [model.features.denseblock4, model.features.norm5, model.classifier],
+        "all": [model],
+    }[what]
+    for part in parts:
+        part.train()
+        for p in part.parameters():
+            p.requires_grad_(True)
+
+
+class Engine:
+    def load(self, request):
+        torch.set_num_threads(2)
+        tensors = read_safetensors(request["weights"])
+        self.x, self.y = tensors.pop("bench.x"), tensors.pop("bench.y").long()
+        try:
+            self.model = torchvision.models.densenet121(weights=None)
+        except TypeError:
+            self.model = torchvision.models.densenet121(pretrained=False)
+        self.model.load_state_dict(tensors)
+        self.what, adam = request["what"], request["adam"]
+        open_parts(self.model, self.what)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        if trained:
+            self.optimizer = torch.optim.Adam(trained, adam["lr"], tuple(adam["betas"]), adam["eps"])
+        count = sum(p.numel() for p in trained)
+        return {"trained": count, "adapter": f"CPU, 2 threads, PyTorch {torch.__version__}"}
+
+    def logits(self, _request):
+        modes = [(m, m.training) for m in self.model.modules()]
+        self.model.eval()
+        with torch.no_grad():
+            out = self.model(self.x).flatten().tolist()
+        for m, training in modes:
+            m.training = training
+        return {"logits": out}
+
+    def forward(self):
+        with torch.no_grad():
+            self.model(self.x).numpy()
+
+    def train(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.model(self.x), self.y)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def step(self, _request):
+        began = time.perf_counter()
+        loss = self.forward() if self.what == "forward" else self.train()
+        return {"ms": (time.perf_counter() - began) * 1e3, "loss": loss}
+
+
+def main():
+    engine = Engine()
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "end":
+            return
+        try:
+            answer = getattr(engine, request["do"])(request)
+        except Exception as error:  # reported to the harness, which names it
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+main()
