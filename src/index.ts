@@ -9,6 +9,7 @@ export {
   ThawError,
   UsageError,
 } from "./core/error.ts";
+export * as data from "./data/index.ts";
 export * as models from "./models/index.ts";
 export * as nn from "./nn/index.ts";
 export { freeze, Module, unfreeze } from "./nn/index.ts";
@@ -18,4 +19,6 @@ export { type Compiled, compile } from "./tensor/compile.ts";
 export { concat, full, noGrad, ones, stack, tensor, where, zeros } from "./tensor/functions.ts";
 export { close, init, manualSeed } from "./tensor/session.ts";
 export { Tensor } from "./tensor/tensor.ts";
+export * as train from "./train/index.ts";
+export * as metrics from "./train/metrics.ts";
 export * as weights from "./weights/index.ts";

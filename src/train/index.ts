@@ -1,0 +1,38 @@
+// The face of src/train: fit and its parts, for Node and pages alike. What needs files is loaded when it is called.
+
+export { fit } from "./fit.ts";
+export { checkFitOptions, type FitEvent, type FitOptions, type FitResult } from "./fit_options.ts";
+export { parseHead, replaceHead } from "./head.ts";
+export { buildNetwork, type NetworkOptions, type Pretrained } from "./network.ts";
+export { applyPolicy, checkPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
+export type { RunInfo, RunOptions } from "./run_info.ts";
+export {
+  type CheckpointStore,
+  type EpochRecord,
+  memoryStore,
+  type Progress,
+  restoreSnapshot,
+  type Snapshot,
+  type SnapshotState,
+  snapshotWeights,
+  takeSnapshot,
+} from "./snapshot.ts";
+export {
+  type BatchSource,
+  type PreparedPictures,
+  type PrepareOptions,
+  pictureSource,
+  preparePictures,
+  type TrainBatch,
+} from "./source.ts";
+export {
+  Diverged,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  evaluator,
+  type LossFunction,
+  type Network,
+  type Score,
+  trainStep,
+} from "./steps.ts";
