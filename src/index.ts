@@ -20,5 +20,6 @@ export { concat, full, noGrad, ones, stack, tensor, where, zeros } from "./tenso
 export { close, init, manualSeed } from "./tensor/session.ts";
 export { Tensor } from "./tensor/tensor.ts";
 export * as train from "./train/index.ts";
+export { loadRun } from "./train/index.ts";
 export * as metrics from "./train/metrics.ts";
 export * as weights from "./weights/index.ts";

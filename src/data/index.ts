@@ -22,8 +22,8 @@ export {
   samples,
 } from "./loader.ts";
 export { type PartitionOptions, partition } from "./partition.ts";
-export { type Dataset, type Picture, rgbFrom, type Sample, type Unreadable } from "./picture.ts";
-export { normalizePictures, type PrepareSpec, prepare, stackPictures } from "./prepare.ts";
+export { type Dataset, nameOf, type Picture, rgbFrom, type Sample, type Unreadable } from "./picture.ts";
+export { checkPicture, normalizePictures, type PrepareSpec, prepare, stackPictures } from "./prepare.ts";
 export {
   PRECISION_BITS,
   type ResampleTable,

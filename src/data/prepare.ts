@@ -2,7 +2,7 @@
 // integer arithmetic (see resize.ts), then scaled and shifted per channel. What is prepared is bytes again, so that it
 // can be cached: epochs repeat pictures.
 
-import { UsageError } from "../core/error.ts";
+import { DataError, UsageError } from "../core/error.ts";
 import { TABLE_HEADER, type TableEntry } from "../ops/resample.ts";
 import { tensor } from "../tensor/functions.ts";
 import { applyOp, type Tensor } from "../tensor/tensor.ts";
@@ -66,6 +66,12 @@ function check(spec: PrepareSpec): void {
     if (!Number.isInteger(v) || v < 1)
       throw new UsageError(`prepare: ${name} must be a whole number of at least 1, got ${v}`);
   }
+}
+
+/** Throws DataError for a picture of which resizing would make nothing but one colour, or stripes. */
+export function checkPicture(p: Picture, name: string): void {
+  if (p.height < 2 || p.width < 2)
+    throw new DataError(`${name} has ${p.width}×${p.height} pixels: nothing can be learned or told from it`);
 }
 
 /** Whether the picture is already what the spec makes of it. */

@@ -32,6 +32,9 @@ export interface AdapterSummary {
   readonly software: boolean;
 }
 
+/** One name of an adapter for people. */
+export const adapterName = (a: AdapterSummary): string => a.description || a.device || a.vendor;
+
 const WANTED: readonly GPUFeatureName[] = ["subgroups" as GPUFeatureName, "timestamp-query"];
 const WANTED_LIMITS = [
   "maxBufferSize",

@@ -1,12 +1,12 @@
-// DenseNet (Huang et al. 2017) with torchvision's names, shapes, defaults and initial values: 121, 161, 169, 201.
-// A dense layer is BN-ReLU-conv1×1-BN-ReLU-conv3×3; its output joins all that came before it.
+// DenseNet (Huang et al. 2017) with torchvision's names, shapes, defaults and initial values: 121, 161, 169, 201, and a
+// small one of the project's own. A dense layer is BN-ReLU-conv1×1-BN-ReLU-conv3×3; its output joins all before it.
 
 import { UsageError } from "../core/error.ts";
 import type { StateInput } from "../nn/index.ts";
 import * as nn from "../nn/index.ts";
 import { concat } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Classifier, IMAGENET } from "./classifier.ts";
+import { type Classifier, IMAGENET, type Preprocessing } from "./classifier.ts";
 
 export interface DenseNetConfig {
   readonly growthRate: number;
@@ -16,6 +16,8 @@ export interface DenseNetConfig {
   readonly bnSize?: number;
   readonly dropRate?: number;
   readonly numClasses?: number;
+  /** Default IMAGENET. */
+  readonly preprocessing?: Preprocessing;
 }
 
 class DenseLayer extends nn.Module {
@@ -104,7 +106,7 @@ function trunk(config: Required<DenseNetConfig>): { features: nn.Sequential; wid
 
 export class DenseNet extends nn.Module implements Classifier {
   readonly architecture: string;
-  readonly preprocessing = IMAGENET;
+  readonly preprocessing: Preprocessing;
   readonly headName = "classifier";
   readonly numFeatures: number;
   features: nn.Sequential;
@@ -112,12 +114,13 @@ export class DenseNet extends nn.Module implements Classifier {
 
   constructor(architecture: string, config: DenseNetConfig) {
     super();
-    const full = { bnSize: 4, dropRate: 0, numClasses: 1000, ...config };
+    const full = { bnSize: 4, dropRate: 0, numClasses: 1000, preprocessing: IMAGENET, ...config };
     if (!Number.isInteger(full.numClasses) || full.numClasses < 1)
       throw new UsageError(
         `${architecture}: numClasses must be a whole number of at least 1, got ${full.numClasses}`,
       );
     this.architecture = architecture;
+    this.preprocessing = full.preprocessing;
     const { features, width } = trunk(full);
     this.features = features;
     this.numFeatures = width;
@@ -186,3 +189,23 @@ export const densenet169 = (options: ModelOptions = {}): DenseNet =>
 /** DenseNet-201: 20,013,928 parameters with 1000 classes. */
 export const densenet201 = (options: ModelOptions = {}): DenseNet =>
   densenet("densenet201", { growthRate: 32, blocks: [6, 12, 48, 32], initFeatures: 64 }, options);
+
+/** Pictures of 64×64, channels from -1 to 1. */
+const MINI: Preprocessing = {
+  resize: 64,
+  crop: 64,
+  interpolation: "bilinear",
+  mean: [0.5, 0.5, 0.5],
+  std: [0.5, 0.5, 0.5],
+};
+
+/**
+ * A DenseNet small enough to train in minutes without a graphics card: growth rate 12, blocks of 3, 3, 3, 3 layers,
+ * pictures of 64×64. The project's own architecture, not torchvision's; the weights for it are in weights/.
+ */
+export const densenet_mini = (options: ModelOptions = {}): DenseNet =>
+  densenet(
+    "densenet_mini",
+    { growthRate: 12, blocks: [3, 3, 3, 3], initFeatures: 16, preprocessing: MINI },
+    options,
+  );

@@ -2,8 +2,8 @@
 // early stopping, and going on where a former run stood. It knows no files and no terminal: what happens is told in
 // events, checkpoints go to a store.
 
-import { ThawError } from "../core/error.ts";
-import { checkFitOptions, type FitOptions, type FitResult } from "./fit_options.ts";
+import { ThawError, UsageError } from "../core/error.ts";
+import { checkSchedule, type FitOptions, type FitResult } from "./fit_options.ts";
 import { Pace } from "./pace.ts";
 import {
   type CheckpointStore,
@@ -33,7 +33,9 @@ import {
  * holds the last good checkpoint), UsageError for options out of range.
  */
 export async function fit(model: Network, train: BatchSource, options: FitOptions): Promise<FitResult> {
-  checkFitOptions(options);
+  checkSchedule(options);
+  if ((options.patience ?? 0) > 0 && !options.val)
+    throw new UsageError("patience needs validation pictures: there is nothing to wait for without them");
   return new Run(model, train, options).run();
 }
 
@@ -134,7 +136,8 @@ class Run {
 
   async #validated(): Promise<Score | null> {
     try {
-      return (await this.#validate?.()) ?? null;
+      const score = await this.#validate?.();
+      return score ? { loss: score.loss, accuracy: score.accuracy, count: score.count } : null;
     } catch (error) {
       if (this.#options.signal?.aborted) await this.#stop();
       throw this.#explained(error);

@@ -66,7 +66,14 @@ export interface FitResult {
   readonly end: "finished" | "early" | "aborted";
 }
 
-export function checkFitOptions(o: FitOptions): void {
+/** The options of `fit` that are numbers and words. */
+export type Schedule = Pick<
+  FitOptions,
+  "epochs" | "accumulate" | "patience" | "clipNorm" | "monitor" | "checkpointSeconds"
+>;
+
+/** Throws UsageError for what is out of range. */
+export function checkSchedule(o: Schedule): void {
   const whole = (name: string, v: number | undefined, least: number) => {
     if (v !== undefined && (!Number.isInteger(v) || v < least))
       throw new UsageError(`${name} must be a whole number of at least ${least}, not ${v}`);
@@ -74,9 +81,10 @@ export function checkFitOptions(o: FitOptions): void {
   whole("epochs", o.epochs, 1);
   whole("accumulate", o.accumulate, 1);
   whole("patience", o.patience, 0);
+  if (o.checkpointSeconds !== undefined && !(o.checkpointSeconds >= 0))
+    throw new UsageError(`checkpoint-seconds must be at least 0, not ${o.checkpointSeconds}`);
   if (o.clipNorm !== undefined && !(o.clipNorm > 0))
     throw new UsageError(`clip-norm must be above 0, not ${o.clipNorm}`);
   if (o.monitor !== undefined && o.monitor !== "loss" && o.monitor !== "accuracy")
     throw new UsageError(`monitor must be loss or accuracy, not ${o.monitor}`);
-  if ((o.patience ?? 0) > 0 && !o.val) throw new UsageError("patience needs validation pictures");
 }

@@ -1,10 +1,19 @@
 // The face of src/train: fit and its parts, for Node and pages alike. What needs files is loaded when it is called.
 
+export { finetune } from "./finetune.ts";
+export type { FinetuneEvent, FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 export { fit } from "./fit.ts";
-export { checkFitOptions, type FitEvent, type FitOptions, type FitResult } from "./fit_options.ts";
+export type { FitEvent, FitOptions, FitResult } from "./fit_options.ts";
 export { parseHead, replaceHead } from "./head.ts";
 export { buildNetwork, type NetworkOptions, type Pretrained } from "./network.ts";
 export { applyPolicy, checkPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
+export {
+  type ClassProbability,
+  type ImageInput,
+  loadRun,
+  type Prediction,
+  type RunClassifier,
+} from "./run.ts";
 export type { RunInfo, RunOptions } from "./run_info.ts";
 export {
   type CheckpointStore,
@@ -36,3 +45,4 @@ export {
   type Score,
   trainStep,
 } from "./steps.ts";
+export { checkImageSize, type LayerRow, type NetworkSummary, summary } from "./summary.ts";

@@ -1,7 +1,7 @@
 // The network of a run: an architecture by name, weights read from a file, a fresh head, what is frozen.
 
 import { DataError } from "../core/error.ts";
-import { type Classifier, create, list } from "../models/index.ts";
+import { type Classifier, create, list, type Preprocessing } from "../models/index.ts";
 import type { StateInput } from "../nn/index.ts";
 import { replaceHead } from "./head.ts";
 import { applyPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
@@ -13,6 +13,7 @@ export interface Pretrained {
   /** Head and classes, where the weights are those of a run. */
   readonly head?: string;
   readonly classes?: readonly string[];
+  readonly preprocessing?: Preprocessing;
 }
 
 export interface NetworkOptions {

@@ -3,11 +3,11 @@
 
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-import { DataError, messageOf, UsageError } from "../core/error.ts";
+import { basename, join, resolve } from "node:path";
+import { DataError, messageOf } from "../core/error.ts";
 import { replaceFile } from "../core/replace_file.node.ts";
 import { VERSION } from "../core/version.ts";
-import { readCheckpoint, write } from "../weights/index.ts";
+import { read, readCheckpoint, type Weights, write } from "../weights/index.ts";
 import type { RunInfo } from "./run_info.ts";
 import type { CheckpointStore, EpochRecord, Snapshot, SnapshotState } from "./snapshot.ts";
 import { snapshotWeights } from "./snapshot.ts";
@@ -38,7 +38,7 @@ export class RunFolder {
     return (await exists(this.file("run.json"))) ? "begun" : "nothing";
   }
 
-  /** Makes the folder. Throws DataError where that is impossible, UsageError when it holds other things. */
+  /** Makes the folder. Throws DataError where that is impossible. */
   async create(): Promise<void> {
     try {
       await mkdir(this.file("checkpoint"), { recursive: true });
@@ -87,6 +87,14 @@ export class RunFolder {
     await write(this.file("model.safetensors"), snapshotWeights(snapshot));
   }
 
+  /** The run's weights. Throws DataError when it has none yet. */
+  async readModel(): Promise<Weights> {
+    const path = this.file("model.safetensors");
+    if (!(await exists(path)))
+      throw new DataError(`${this.path} has no model.safetensors yet: its first epoch was never finished`);
+    return read(path);
+  }
+
   #checkpoint(which: "last" | "best"): string {
     return this.file(`checkpoint/${which}.safetensors`);
   }
@@ -101,13 +109,13 @@ export class RunFolder {
   }
 }
 
-/** The first free folder of that name: `name`, `name-2`, `name-3`, … */
-export async function freeFolder(name: string): Promise<string> {
-  for (let i = 1; i < 10_000; i++) {
+/** A new run's folder for pictures in `dir`: the first of `runs/DIR-MODEL`, `…-2`, `…-3` that is free. */
+export async function runFolderFor(dir: string, model: string): Promise<string> {
+  const name = join("runs", `${basename(resolve(dir))}-${model}`);
+  for (let i = 1; ; i++) {
     const path = i === 1 ? name : `${name}-${i}`;
     if (!(await exists(path))) return path;
   }
-  throw new UsageError(`there are 10,000 runs called ${name}; give --out`);
 }
 
 /** Versions of the software that a run was made with; packages that are not installed are left out. */

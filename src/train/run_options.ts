@@ -1,7 +1,7 @@
 // From what a user asks of a fine-tune to the options of the run: defaults, checks, and what a resumed run keeps.
 
-import { nearest, UsageError } from "../core/error.ts";
-import { list } from "../models/index.ts";
+import { UsageError } from "../core/error.ts";
+import { checkName } from "../models/index.ts";
 import { parseHead } from "./head.ts";
 import { checkPolicy } from "./policy.ts";
 import type { RunOptions } from "./run_info.ts";
@@ -79,7 +79,7 @@ function check(o: RunOptions, given: GivenOptions): void {
         `${optionName(key)} must be a number ${above ? "above" : "of at least"} 0, not ${v}`,
       );
   };
-  checkModel(o.model);
+  checkName(o.model);
   if (o.head !== "keep") parseHead(o.head);
   if (o.head === "keep" && o.weights === "none")
     throw new UsageError("head keep: with weights none there is no head to keep");
@@ -107,13 +107,4 @@ function oneOf(name: string, value: string, values: readonly string[]): void {
     throw new UsageError(
       `${name} must be ${values.slice(0, -1).join(", ")} or ${values.at(-1)}, not ${value}`,
     );
-}
-
-/** Throws a UsageError for an unknown architecture, suggesting the nearest. */
-export function checkModel(name: string): void {
-  if (list().includes(name)) return;
-  const near = nearest(name, list());
-  throw new UsageError(
-    `there is no model called ${name}${near ? `; did you mean ${near}?` : ` (there are ${list().join(", ")})`}`,
-  );
 }

@@ -3,6 +3,7 @@
 
 import type { HostArray } from "../core/dtype.ts";
 import { DataError } from "../core/error.ts";
+import { adapterName } from "../gpu/device.ts";
 import { exportState, type Module } from "../nn/index.ts";
 import type { Optimizer } from "../optim/index.ts";
 import { runtime } from "../runtime/context.ts";
@@ -142,7 +143,7 @@ export async function takeSnapshot(
         groups,
         params: params.map((p, i) => ({ name: names[i], step: p.step })),
       },
-      adapter: adapter.description || adapter.device || adapter.vendor,
+      adapter: adapterName(adapter),
       choices: [...choices],
       config,
     },

@@ -6,8 +6,10 @@ import {
   type BatchOptions,
   batchCount,
   batches,
+  checkPicture,
   type Dataset,
   inspect,
+  nameOf,
   normalizePictures,
   type Picture,
   type PrepareSpec,
@@ -83,7 +85,10 @@ export async function preparePictures(
     path: dataset.path && ((i) => dataset.path?.(i) ?? ""),
     get: async (i) => {
       const known = kept.get(i);
-      return known ? asPicture(known) : dataset.get(i);
+      if (known) return asPicture(known);
+      const picture = await dataset.get(i);
+      checkPicture(picture, nameOf(dataset, i));
+      return picture;
     },
   };
   const of = async (samples: readonly Sample[]): Promise<Uint8Array[]> => {

@@ -1,0 +1,40 @@
+// Which weights a fine-tune starts from: none, the architecture's ImageNet weights, a weight file, or a finished run.
+
+import { stat } from "node:fs/promises";
+import { DataError } from "../core/error.ts";
+import { read } from "../weights/index.ts";
+import { findKnown, type KnownWeights, manifest, openKnown } from "../weights/known.node.ts";
+import type { Pretrained } from "./network.ts";
+import { RunFolder } from "./run_folder.node.ts";
+
+const knownName = (model: string) => `${model}/imagenet`;
+
+async function known(model: string): Promise<KnownWeights | undefined> {
+  return (await manifest()).get(knownName(model));
+}
+
+/** Whether the architecture's ImageNet weights lie on this machine; `missing` says where they would lie. */
+export async function hasImagenet(model: string): Promise<{ present: boolean; path: string | null }> {
+  const entry = await known(model);
+  return entry ? findKnown(entry) : { present: false, path: null };
+}
+
+/**
+ * Reads the weights that `--weights` names; null for "none". Throws DataError for a file that is missing or cannot be
+ * read, and, for "imagenet", one that says how to get the file.
+ */
+export async function openPretrained(weights: string, model: string): Promise<Pretrained | null> {
+  if (weights === "none") return null;
+  if (weights === "imagenet") {
+    const entry = await known(model);
+    if (!entry) throw new DataError(`there are no published ImageNet weights of ${model}; give a file`);
+    const path = await openKnown(knownName(model), entry);
+    return { dict: await read(path), source: path };
+  }
+  const found = await stat(weights).catch(() => null);
+  if (!found) throw new DataError(`weights ${weights}: there is no such file (or write none, or imagenet)`);
+  if (!found.isDirectory()) return { dict: await read(weights), source: weights };
+  const folder = new RunFolder(weights);
+  const { model: own, classes, preprocessing } = await folder.readInfo();
+  return { dict: await folder.readModel(), source: weights, head: own.head, classes, preprocessing };
+}

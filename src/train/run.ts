@@ -1,0 +1,139 @@
+// A finished run as a classifier: loaded from its folder or from a URL, in Node or in a page.
+
+import { DataError, messageOf, UsageError } from "../core/error.ts";
+import {
+  checkPicture,
+  decode,
+  normalizePictures,
+  type Picture,
+  prepare,
+  rgbFrom,
+  stackPictures,
+} from "../data/index.ts";
+import { type Classifier, create } from "../models/index.ts";
+import { type Compiled, compile } from "../tensor/compile.ts";
+import { noGrad } from "../tensor/functions.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { read, type Weights } from "../weights/index.ts";
+import { replaceHead } from "./head.ts";
+import { probabilities } from "./metrics.ts";
+import type { RunInfo } from "./run_info.ts";
+
+/** RGBA pixels as a canvas gives them. */
+interface Pixels {
+  readonly data: Uint8ClampedArray;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What `predict` takes: in Node a file's path or its bytes; anywhere decoded RGB pixels or a canvas' ImageData. */
+export type ImageInput = string | Uint8Array | Picture | Pixels;
+
+export interface ClassProbability {
+  readonly class: string;
+  readonly p: number;
+}
+
+export interface Prediction extends ClassProbability {
+  /** All classes, the likeliest first. */
+  readonly top: readonly ClassProbability[];
+}
+
+/** Pictures classified at once. */
+const BATCH = 16;
+
+export class RunClassifier {
+  readonly info: RunInfo;
+  readonly model: Classifier;
+  readonly #logits: Compiled<[Tensor], Tensor>;
+
+  constructor(info: RunInfo, weights: Weights, source: string) {
+    this.info = info;
+    this.model = create(info.model.name);
+    replaceHead(this.model, info.model.head, info.classes.length);
+    this.model.loadStateDict(weights, { source });
+    this.model.eval();
+    this.#logits = compile((x: Tensor) =>
+      noGrad(() => this.model.forward(normalizePictures(x, info.preprocessing))),
+    );
+  }
+
+  get classes(): readonly string[] {
+    return this.info.classes;
+  }
+
+  /** The likeliest class of a picture and all classes' probabilities. Throws DataError for one that cannot be read. */
+  async predict(image: ImageInput): Promise<Prediction> {
+    return (await this.predictAll([image]))[0];
+  }
+
+  /** The same for several pictures. */
+  async predictAll(images: readonly ImageInput[]): Promise<Prediction[]> {
+    const out: Prediction[] = [];
+    for (let at = 0; at < images.length; at += BATCH) {
+      const pictures = await Promise.all(images.slice(at, at + BATCH).map(pictureOf));
+      out.push(...(await this.#classify(pictures)));
+    }
+    return out;
+  }
+
+  async #classify(pictures: readonly Picture[]): Promise<Prediction[]> {
+    const { preprocessing, classes } = this.info;
+    const x = stackPictures(await prepare(pictures, preprocessing), preprocessing.crop);
+    const logits = (await this.#logits(x).data()) as Float32Array;
+    const p = probabilities(logits, classes.length);
+    return pictures.map((_, row) => {
+      const own = p.subarray(row * classes.length, (row + 1) * classes.length);
+      const top = classes.map((name, c) => ({ class: name, p: own[c] })).sort((a, b) => b.p - a.p);
+      return { ...top[0], top };
+    });
+  }
+}
+
+async function pictureOf(image: ImageInput): Promise<Picture> {
+  const name = typeof image === "string" ? image : "the picture";
+  const picture = await opened(image);
+  checkPicture(picture, name);
+  return picture;
+}
+
+async function opened(image: ImageInput): Promise<Picture> {
+  if (typeof image === "string" || image instanceof Uint8Array) return decode(image);
+  const { data, width, height } = image ?? {};
+  const clamped = data instanceof Uint8ClampedArray;
+  if (!clamped && !(data instanceof Uint8Array))
+    throw new UsageError("predict: expected a path, a file's bytes, RGB pixels, or ImageData");
+  return rgbFrom(data, height, width, clamped ? 4 : 3);
+}
+
+/**
+ * Loads a run from its folder, or from the URL of one (`https://…/run`), which must serve run.json and
+ * model.safetensors. Throws DataError when either is missing or broken.
+ */
+export async function loadRun(pathOrUrl: string | URL): Promise<RunClassifier> {
+  const at = String(pathOrUrl);
+  if (/^https?:/.test(at) || typeof process !== "object" || !process.versions?.node) return fetchRun(at);
+  const { fileURLToPath } = await import("node:url");
+  const { RunFolder } = await import("./run_folder.node.ts");
+  const folder = new RunFolder(at.startsWith("file:") ? fileURLToPath(at) : at);
+  const info = await folder.readInfo();
+  return new RunClassifier(info, await folder.readModel(), `${folder.path}/model.safetensors`);
+}
+
+async function fetchRun(url: string): Promise<RunClassifier> {
+  const base = url.replace(/\/+$/, "");
+  const get = async (name: string): Promise<Response> => {
+    const answer = await fetch(`${base}/${name}`).catch((error) => {
+      throw new DataError(`${base}/${name} could not be fetched: ${messageOf(error)}`);
+    });
+    if (!answer.ok)
+      throw new DataError(`${base}/${name} could not be fetched: ${answer.status} ${answer.statusText}`);
+    return answer;
+  };
+  const info = (await (await get("run.json")).json().catch(() => {
+    throw new DataError(`${base}/run.json is not valid JSON`);
+  })) as RunInfo;
+  const bytes = new Uint8Array(await (await get("model.safetensors")).arrayBuffer());
+  const name = `${base}/model.safetensors`;
+  return new RunClassifier(info, await read(bytes, { name }), name);
+}
