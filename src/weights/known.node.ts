@@ -3,12 +3,13 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { env } from "../core/env.ts";
-import { DataError } from "../core/error.ts";
+import { DataError, messageOf } from "../core/error.ts";
+import { replaceFile } from "../core/replace_file.node.ts";
 
 /** One entry of the manifest. */
 export interface KnownWeights {
@@ -75,3 +76,46 @@ export async function sha256(path: string): Promise<string> {
 
 /** The path of a file that the project ships in weights/. */
 export const shipped = (file: string): string => fileURLToPath(new URL(file, FOLDER));
+
+export interface PullOptions {
+  readonly signal?: AbortSignal;
+  /** Bytes so far and in all (0 where the server does not say). */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Downloads a known file into the cache unless it is there, and checks its hash; resolves to its path. Throws DataError
+ * when it cannot be had, or is another file than expected (which is not kept).
+ */
+export async function pull(name: string, entry: KnownWeights, options: PullOptions = {}): Promise<string> {
+  const { path, present } = await findKnown(entry);
+  if (!present) {
+    const by = `put the file at ${path} by hand where there is no network`;
+    const answer = await fetch(entry.url, { signal: options.signal }).catch((error) => {
+      throw new DataError(`${entry.url} could not be fetched (${causeOf(error)}); ${by}`);
+    });
+    if (!answer.ok || !answer.body)
+      throw new DataError(`${entry.url} could not be fetched (${answer.status} ${answer.statusText}); ${by}`);
+    const total = Number(answer.headers.get("content-length") ?? 0);
+    const chunks: Uint8Array[] = [];
+    const hash = createHash("sha256");
+    let done = 0;
+    for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) {
+      chunks.push(chunk);
+      hash.update(chunk);
+      done += chunk.length;
+      options.onProgress?.(done, total);
+    }
+    const digest = hash.digest("hex");
+    if (!digest.startsWith(entry.sha256))
+      throw new DataError(`${entry.url} gave another file: its SHA-256 is ${digest}, not ${entry.sha256}…`);
+    await mkdir(cacheFolder(), { recursive: true });
+    await replaceFile(path, chunks);
+  }
+  return openKnown(name, entry);
+}
+
+function causeOf(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  return messageOf(cause ?? error);
+}

@@ -1,0 +1,42 @@
+// What a command is.
+
+import { UsageError } from "../core/error.ts";
+import type { Options, Values } from "./args.ts";
+import type { Output } from "./output.ts";
+
+export interface Context<O extends Options> {
+  readonly values: Values<O>;
+  readonly positionals: readonly string[];
+  readonly out: Output;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command<O extends Options = Options> {
+  readonly name: string;
+  /** After the name: `DIR [options]`. */
+  readonly usage: string;
+  /** One line for the list of commands. */
+  readonly about: string;
+  /** More for its own --help. */
+  readonly more?: string;
+  readonly options: O;
+  /** How many arguments beside options, and what they are called. */
+  readonly arguments: { readonly least: number; readonly most: number };
+  run(context: Context<O>): Promise<void>;
+}
+
+/** A command whose table of options types its values. */
+export function command<const O extends Options>(c: Command<O>): Command {
+  return c as unknown as Command;
+}
+
+/** Throws UsageError when there are too few or too many arguments. */
+export function checkArguments({ name, usage, arguments: { least, most } }: Command, given: number): void {
+  if (given < least)
+    throw new UsageError(`thaw ${name} needs ${usage.replace(/ \[options\]$/, "")}; see thaw ${name} --help`);
+  if (given > most)
+    throw new UsageError(
+      `thaw ${name} takes ${usage.replace(/ \[options\]$/, "") || "no arguments"}, but there are ${given}; see thaw ${name} --help`,
+    );
+}

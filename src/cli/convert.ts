@@ -1,0 +1,58 @@
+// thaw convert: a weight file of any kind that Thaw reads to safetensors.
+
+import { stat } from "node:fs/promises";
+import { DataError, UsageError } from "../core/error.ts";
+import { create } from "../models/index.ts";
+import { stripNames } from "../nn/state_dict.ts";
+import { readCheckpoint, type Weights, write } from "../weights/index.ts";
+import type { Options } from "./args.ts";
+import { command } from "./command.ts";
+import { plural } from "./output.ts";
+
+const OPTIONS = {
+  model: {
+    kind: "text",
+    value: "M",
+    help: "write under this architecture's names (containers and module. stripped, old names replaced), and check that they are all there",
+  },
+  "skip-unsupported": { kind: "flag", help: "leave out quantised, complex and sparse tensors, naming them" },
+  force: { kind: "flag", help: "replace OUT where it exists" },
+} as const satisfies Options;
+
+export const convert = command({
+  name: "convert",
+  usage: "IN OUT [options]",
+  about: "a weight file (.pth, .pt, .safetensors, or a run's folder) to safetensors",
+  options: OPTIONS,
+  arguments: { least: 2, most: 2 },
+  async run({ values, positionals: [from, to], out }) {
+    if (!to.endsWith(".safetensors"))
+      throw new UsageError(`OUT must end in .safetensors, the format that is written; got ${to}`);
+    const there = await stat(to).catch(() => null);
+    if (there?.isDirectory()) throw new UsageError(`${to} is a folder`);
+    if (there && !values.force) throw new UsageError(`${to} exists; --force replaces it`);
+    const input = await stat(from).catch(() => null);
+    const path = input?.isDirectory() ? `${from}/model.safetensors` : from;
+    const { format, tensors, skipped } = await readCheckpoint(path, {
+      skipUnsupported: values["skip-unsupported"],
+    });
+    for (const { name, reason } of skipped) out.say(`left out: ${name} ${reason}`);
+    if (tensors.size === 0) throw new DataError(`${path} holds no tensors`);
+    const named = values.model === undefined ? tensors : renamed(values.model, tensors, path);
+    await write(to, named);
+    const bytes = (await stat(to)).size;
+    const elements = [...named.values()].reduce((n, e) => n + e.data.length, 0);
+    out.result(
+      { event: "done", in: path, format, out: to, tensors: named.size, elements, bytes, skipped },
+      `${path} (${format}) → ${to}: ${plural(named.size, "tensor")}, ${plural(bytes, "byte")}`,
+    );
+  },
+});
+
+function renamed(model: string, tensors: Weights, source: string): Weights {
+  const net = create(model);
+  const stripped = stripNames(tensors) as Weights;
+  const out: Weights = new Map([...stripped].map(([name, entry]) => [net.renameKey(name), entry]));
+  net.loadStateDict(out, { dryRun: true, source, except: [net.headName] });
+  return out;
+}
