@@ -200,12 +200,12 @@ const MINI: Preprocessing = {
 };
 
 /**
- * A DenseNet small enough to train in minutes without a graphics card: growth rate 12, blocks of 3, 3, 3, 3 layers,
- * pictures of 64×64. The project's own architecture, not torchvision's; the weights for it are in weights/.
+ * A DenseNet small enough to train in minutes without a graphics card: growth rate 12, four
+ * blocks of 3 layers, pictures of 64×64. The project's own architecture, not torchvision's; the weights for it are in weights/.
  */
 export const densenet_mini = (options: ModelOptions = {}): DenseNet =>
   densenet(
     "densenet_mini",
-    { growthRate: 12, blocks: [3, 3, 3, 3], initFeatures: 16, preprocessing: MINI },
+    { growthRate: 12, blocks: [3, 3, 3, 3], initFeatures: 16, bnSize: 2, preprocessing: MINI },
     options,
   );
