@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { DataError, UsageError } from "../core/error.ts";
 import { create } from "../models/index.ts";
+import { init as nn } from "../nn/index.ts";
 import { stripNames } from "../nn/state_dict.ts";
 import { readCheckpoint, type Weights, write } from "../weights/index.ts";
 import type { Options } from "./args.ts";
@@ -50,7 +51,7 @@ export const convert = command({
 });
 
 function renamed(model: string, tensors: Weights, source: string): Weights {
-  const net = create(model);
+  const net = nn.skipInit(() => create(model));
   const stripped = stripNames(tensors) as Weights;
   const out: Weights = new Map([...stripped].map(([name, entry]) => [net.renameKey(name), entry]));
   net.loadStateDict(out, { dryRun: true, source, except: [net.headName] });

@@ -2,6 +2,7 @@
 
 import { init } from "../index.ts";
 import { create, list } from "../models/index.ts";
+import { init as nn } from "../nn/index.ts";
 import { findKnown, manifest } from "../weights/known.node.ts";
 import { command } from "./command.ts";
 import { table, thousands } from "./output.ts";
@@ -17,7 +18,7 @@ export const modelList = command({
     const known = await manifest();
     const rows: (string | number)[][] = [];
     for (const name of list()) {
-      const model = create(name);
+      const model = nn.skipInit(() => create(name));
       const parameters = model.parameters().reduce((n, p) => n + p.numel, 0);
       const { crop } = model.preprocessing;
       const entry = known.get(`${name}/imagenet`);

@@ -4,6 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import { init } from "../index.ts";
 import { create } from "../models/index.ts";
+import { init as nn } from "../nn/index.ts";
 import { applyPolicy, parseHead, replaceHead, summary } from "../train/index.ts";
 import type { Options } from "./args.ts";
 import { command } from "./command.ts";
@@ -25,7 +26,7 @@ export const modelSummary = command({
     await init({ device: "cpu" });
     const classes = values["num-classes"] ?? 1000;
     if (values.head !== undefined) parseHead(values.head);
-    const model = create(name, { numClasses: classes });
+    const model = nn.skipInit(() => create(name, { numClasses: classes }));
     if (values.head !== undefined) replaceHead(model, values.head, classes);
     const bn = values["frozen-bn"];
     if (bn !== undefined && bn !== "running" && bn !== "batch")

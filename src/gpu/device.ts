@@ -52,9 +52,7 @@ export async function findGpu(dawn: readonly string[] = []): Promise<GPU> {
   if (!inNode()) throw new DeviceError(noWebGpu());
   const flags = [...dawn, ...(env("THAW_DAWN")?.split(",").filter(Boolean) ?? [])];
   try {
-    // A variable keeps bundlers from resolving the Node-only binding.
-    const name = "webgpu";
-    const { create } = (await import(/* @vite-ignore */ name)) as { create: (flags: string[]) => GPU };
+    const { create } = await import("webgpu");
     return create(flags);
   } catch (error) {
     throw new DeviceError(`no WebGPU here: the package "webgpu" could not be loaded (${messageOf(error)})`);

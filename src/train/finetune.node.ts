@@ -45,9 +45,11 @@ export async function finetune(dir: string, options: FinetuneOptions = {}): Prom
   const tell = onEvent ?? (() => {});
   checkSchedule({ epochs, patience, checkpointSeconds });
   const { folder, stored } = await openFolder(out, resume, tell);
-  const runOptions = stored ? resumedOptions(given, stored.options) : await optionsOf(given, tell);
+  const { runOptions, notes } = stored
+    ? { runOptions: resumedOptions(given, stored.options), notes: [] }
+    : await optionsOf(given);
   const division = await divide(dir, runOptions);
-  for (const text of division.notes) tell({ event: "note", text });
+  for (const text of [...notes, ...division.notes]) tell({ event: "note", text });
   if (stored && stored.data.fingerprint !== division.fingerprint)
     throw new DataError(`${dir} does not hold the pictures, divided so, that ${folder?.path} was begun with`);
   const { adapter } = await runtime().backend();
@@ -113,8 +115,9 @@ async function openFolder(
   }
   const folder = new RunFolder(out);
   const found = await folder.found();
-  if (found === "nothing") {
-    if (resume) tell({ event: "note", text: `${out} holds no run yet: beginning one` });
+  if (found === "nothing" || (found === "begun" && resume)) {
+    // Broken off before its first checkpoint: there is nothing to go on from.
+    if (resume) tell({ event: "note", text: `${out} holds no checkpoint yet: beginning from the start` });
     return { folder, stored: null };
   }
   if (!resume)
@@ -122,17 +125,17 @@ async function openFolder(
   return { folder, stored: await folder.readInfo() };
 }
 
+/** The options of a new run, and what to say of the weights that nobody chose. */
 async function optionsOf(
   given: Parameters<typeof newRunOptions>[0],
-  tell: (event: FinetuneEvent) => void,
-): Promise<RunOptions> {
-  if (given.weights !== undefined) return newRunOptions(given, false);
-  const options = newRunOptions(given, false);
-  const { present, path } = await hasImagenet(options.model);
-  if (present) return newRunOptions(given, true);
+): Promise<{ runOptions: RunOptions; notes: string[] }> {
+  const runOptions = newRunOptions(given, false);
+  if (given.weights !== undefined) return { runOptions, notes: [] };
+  const { present, path } = await hasImagenet(runOptions.model);
+  if (present) return { runOptions: newRunOptions(given, true), notes: [] };
   const put = path ? `; to start from ImageNet's, put them at ${path}` : "";
-  tell({ event: "note", text: `no pretrained weights of ${options.model} here, so they start random${put}` });
-  return options;
+  const note = `no pretrained weights of ${runOptions.model} here, so they start random${put}`;
+  return { runOptions, notes: [note] };
 }
 
 export interface BuiltNetwork {
@@ -157,6 +160,7 @@ async function networkOf(o: RunOptions, division: Division, stored: RunInfo | nu
     head: stored?.model.head ?? o.head,
     weights: weights ?? undefined,
     policy,
+    blank: stored !== null,
   });
   const preset = weights?.preprocessing ?? built.model.preprocessing;
   const sized = o.imageSize === null ? preset : { ...preset, resize: o.imageSize, crop: o.imageSize };

@@ -2,7 +2,7 @@
 
 import { DataError } from "../core/error.ts";
 import { type Classifier, create, list, type Preprocessing } from "../models/index.ts";
-import type { StateInput } from "../nn/index.ts";
+import { init, type StateInput } from "../nn/index.ts";
 import { replaceHead } from "./head.ts";
 import { applyPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
 
@@ -23,6 +23,8 @@ export interface NetworkOptions {
   readonly head: string;
   readonly weights?: Pretrained;
   readonly policy: FreezePolicy;
+  /** Weights will be put in afterwards, from a checkpoint: draw none. */
+  readonly blank?: boolean;
 }
 
 /** Builds, loads and freezes. Throws DataError when the weights do not fit, naming an architecture that they do fit. */
@@ -31,10 +33,14 @@ export function buildNetwork(options: NetworkOptions): {
   head: string;
   report: FreezeReport;
 } {
+  return options.blank ? init.skipInit(() => build(options)) : build(options);
+}
+
+function build(options: NetworkOptions): ReturnType<typeof buildNetwork> {
   const { classes, weights, policy } = options;
   const keep = options.head === "keep";
   const head = keep ? (weights?.head ?? "linear") : options.head;
-  const model = create(options.model);
+  const model = weights ? init.skipInit(() => create(options.model)) : create(options.model);
   if (keep) {
     checkSameClasses(classes, weights);
     replaceHead(model, head, classes.length);
@@ -65,6 +71,6 @@ function loadPretrained(model: Classifier, { dict, source }: Pretrained, except:
 }
 
 function fits(name: string, dict: StateInput, except: readonly string[]): boolean {
-  const r = create(name).loadStateDict(dict, { except, strict: false, dryRun: true });
+  const r = init.skipInit(() => create(name)).loadStateDict(dict, { except, strict: false, dryRun: true });
   return r.missing.length + r.unexpected.length + r.misshaped.length === 0;
 }

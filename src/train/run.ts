@@ -11,6 +11,7 @@ import {
   stackPictures,
 } from "../data/index.ts";
 import { type Classifier, create } from "../models/index.ts";
+import { init } from "../nn/index.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { noGrad } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -49,8 +50,11 @@ export class RunClassifier {
 
   constructor(info: RunInfo, weights: Weights, source: string) {
     this.info = info;
-    this.model = create(info.model.name);
-    replaceHead(this.model, info.model.head, info.classes.length);
+    this.model = init.skipInit(() => {
+      const model = create(info.model.name);
+      replaceHead(model, info.model.head, info.classes.length);
+      return model;
+    });
     this.model.loadStateDict(weights, { source });
     this.model.eval();
     this.#logits = compile((x: Tensor) =>
