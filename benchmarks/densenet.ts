@@ -18,7 +18,7 @@ import { openPeers } from "./peer_setup.ts";
 import { Report, round } from "./report.ts";
 import { Runner } from "./runner.ts";
 import { type Row, roundsFor, timeSteps } from "./steps.ts";
-import { type KernelRow, kernelSummary, kernelTable, stepTable } from "./tables.ts";
+import { comparisons, type KernelRow, kernelSummary, kernelTable, stepTable } from "./tables.ts";
 import { backend, ThawEngine, writeJobFile } from "./thaw.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -26,15 +26,24 @@ const ROOT = new URL("../", import.meta.url);
 async function machine(runner: Runner, report: Report): Promise<Ceilings> {
   report.phase("measuring the machine");
   const ceilings = await measureCeilings(runner);
+  const { name, adapter } = await backend();
   const line = {
     kind: "machine",
-    adapter: (await backend()).name,
+    adapter: name,
     ceilingGflops: round(ceilings.gflops),
     ceilingGbps: round(ceilings.gbps),
     commit: commitName(ROOT),
   };
-  // What else a reader of a recorded run wants to know: the host, and how busy it was.
-  const host = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, load: round(loadavg()[0]) };
+  // What else a reader of a recorded run wants to know: the device, its driver, the host, and how busy it was.
+  const { vendor, device, description: driver } = adapter;
+  const host = {
+    vendor,
+    device,
+    driver,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    load: round(loadavg()[0]),
+  };
   report.line({ ...line, ...host, node: process.version, date: new Date().toISOString() });
   report.text(
     `${line.adapter}: ${line.ceilingGflops} GFLOP/s multiply-add, ${line.ceilingGbps} GB/s copy, commit ${line.commit}`,
@@ -154,14 +163,18 @@ async function stepsOf(
   for (const [i, p] of peers.entries()) checkTrained(p.name, loaded[i + 1], loaded[0]);
   const calibration = await Calibration.open(await Runner.open((await backend()).gpu));
   const rounds = roundsFor(o.samples, engines.length);
-  const rows = await timeSteps(engines, calibration, rounds, (n) =>
-    report.progress(`${what}: round ${n + 1}`),
-  );
+  const rows = await timeSteps(engines, calibration, rounds, {
+    warming: (engine) => report.progress(`${what}: first steps of ${engine}`),
+    warm: ([first, ...others]) => {
+      for (const w of others) say(report, w.engine, checkPeerLosses(w, first));
+    },
+    round: (n) => report.progress(`${what}: round ${n}`),
+  });
   const plan = await thaw.plan();
-  for (const row of rows.slice(1)) say(report, row.engine, checkPeerLosses(row, rows[0]));
   for (const [i, row] of rows.entries())
     stepLine(row, what, [o.batch, 3, o.size, o.size], i === 0 ? plan : null, report);
   if (!report.json) report.text(stepTable(what, rows, planBytes(plan)));
+  for (const sentence of comparisons(what, rows)) report.text(sentence);
   calibration.close();
   for (const e of engines) await e.close();
   return rows;
@@ -170,14 +183,15 @@ async function stepsOf(
 async function course(o: Options, report: Report, folder: string): Promise<void> {
   const file = join(folder, "job.safetensors");
   await init({ seed: 1 });
-  const ceilings = await machine(await Runner.open((await backend()).gpu), report);
+  const { gpu } = await backend();
+  const peers = await openPeers(o.peers, report);
+  const ceilings = await machine(await Runner.open(gpu), report);
   report.phase("verifying the network");
   say(report, "thaw", await checkModel());
   await writeJobFile(file, o.batch, o.size);
   const { plans, logits } = await plansOf(file);
   const runner = await Runner.open((await backend()).gpu);
   if (o.kernels > 0) await kernels(runner, plans, ceilings, o.kernels, report);
-  const peers = await openPeers(o.peers, report);
   try {
     await verifyPeers(peers, file, logits, report);
     for (const what of o.steps) await stepsOf(what, file, peers, o, report);

@@ -27,10 +27,9 @@ Nothing is timed that has not just matched its reference.
 
   --size N       height and width of the pictures (default 64)
   --batch N      pictures in a batch (default 8)
-  --peers        also TensorFlow.js on WebGPU, its steps taken in turn with Thaw's; the first time this installs
-                 benchmarks/peers from the npm registry
+  --peers        also TensorFlow.js on WebGPU, its steps taken in turn with Thaw's; the first time this installs the
+                 packages of benchmarks/peers from the npm registry
   --peers=all    also PyTorch on the CPU with two threads, where /usr/bin/python3 has torch and torchvision
-                 (jax-js is not measured yet)
   --steps LIST   only these of ${STEPS.join(",")}; or none
   --kernels N    at most N kernels, the costliest first; 0: none (default: all of them)
   --samples N    timed steps of each kind (default: as many as fit into a few seconds)
@@ -60,6 +59,8 @@ function parse(args: readonly string[]) {
     return parseArgs({ args: given, options: OPTIONS, strict: true }).values;
   } catch (error) {
     const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error));
+    const lacking = /Option '(--\w+)[^']*' argument (?:missing|is ambiguous)/.exec(messageOf(error));
+    if (lacking) throw new UsageError(`${lacking[1]} needs a value (--help says which)`);
     if (!unknown) throw new UsageError(messageOf(error).split("\n")[0]);
     const near = nearest(unknown[1].slice(2), Object.keys(OPTIONS));
     throw new UsageError(
@@ -93,6 +94,9 @@ function peersOf(value: string | undefined): Options["peers"] {
   throw new UsageError(`--peers stands alone or is --peers=all, got "${value}"`);
 }
 
+/** Values of a batch of pictures: beyond this the host cannot make them, long before a device could hold the plan. */
+const MOST_VALUES = 2 ** 28;
+
 /** Height of the last block's feature maps. */
 export function lastPlane(size: number): number {
   const stem = Math.floor((size - 1) / 2) + 1;
@@ -113,6 +117,10 @@ export function readOptions(args: readonly string[]): Options {
     steps: stepsOf(v.steps),
     samples: whole("samples", v.samples, 1),
   };
+  if (options.batch * 3 * options.size ** 2 > MOST_VALUES)
+    throw new UsageError(
+      `--size ${options.size} --batch ${options.batch} makes a batch of more than 1 GiB; take a smaller batch or size`,
+    );
   if (options.batch * lastPlane(options.size) ** 2 < 2)
     throw new UsageError(
       `--size ${options.size} --batch ${options.batch} leaves one value per channel in the last block, which has no batch statistics; take a larger batch or size`,

@@ -32,16 +32,19 @@ async function install(report: Report): Promise<void> {
       shell: process.platform === "win32",
     });
   } catch (error) {
-    const said = String((error as { stderr?: string }).stderr ?? error)
-      .trim()
-      .split("\n");
-    const why = said.find((l) => /error/i.test(l)) ?? said[0];
     throw new ThawError(
-      `TensorFlow.js could not be installed (${why}); run "npm ci" in benchmarks/peers, or leave out --peers`,
+      `TensorFlow.js could not be installed (${reasonOf(error)}); run "npm ci" in benchmarks/peers, or leave out --peers`,
     );
   }
   await mkdir(new URL("./", INSTALLED), { recursive: true });
   await writeFile(INSTALLED, lock ?? "");
+}
+
+/** What npm said went wrong, in its own words: the first complaint that is a sentence, not a code. */
+function reasonOf(error: unknown): string {
+  const { stderr, message } = error as { stderr?: string; message: string };
+  const said = (stderr ?? "").split("\n").flatMap((l) => /^npm error (.*)/i.exec(l)?.[1] ?? []);
+  return said.find((l) => !/^(code|syscall|errno|path|dest) /.test(l)) ?? message.split("\n")[0];
 }
 
 async function hasTorch(): Promise<boolean> {
@@ -62,7 +65,6 @@ export async function openPeers(which: Options["peers"], report: Report): Promis
   if (await hasTorch())
     peers.push(new Peer({ name: "torch-cpu", command: PYTHON, args: [at("torch_densenet.py")] }));
   else leaveOut(report, "torch-cpu", `${PYTHON} has no torch and torchvision`);
-  leaveOut(report, "jax-js", "it is not part of this benchmark yet");
   return peers;
 }
 

@@ -31,10 +31,19 @@ export class Report {
   readonly json: boolean;
   readonly #out: Stream;
   readonly #err: Stream;
+  readonly #everyMs: number;
   #open = false;
+  #said = 0;
 
-  constructor(json: boolean, out: Stream = process.stdout, err: Stream = process.stderr) {
+  /** `everyMs`: how far apart plain lines of progress are at least. */
+  constructor(
+    json: boolean,
+    out: Stream = process.stdout,
+    err: Stream = process.stderr,
+    everyMs: number = 10_000,
+  ) {
     this.json = json;
+    this.#everyMs = everyMs;
     this.#out = out;
     this.#err = err;
   }
@@ -53,14 +62,19 @@ export class Report {
   /** A phase begins. */
   phase(text: string): void {
     this.#clear();
+    this.#said = performance.now();
     this.#err.write(`${text}\n`);
   }
 
-  /** Where the phase stands; nothing where lines cannot be rewritten. */
+  /** Where the phase stands; where lines cannot be rewritten, one now and then. */
   progress(text: string): void {
-    if (!this.#err.isTTY) return;
-    this.#err.write(`\r\x1b[K${text}`);
-    this.#open = true;
+    if (this.#err.isTTY) {
+      this.#err.write(`\r\x1b[K${text}`);
+      this.#open = true;
+    } else if (performance.now() - this.#said >= this.#everyMs) {
+      this.#said = performance.now();
+      this.#err.write(`  ${text}\n`);
+    }
   }
 
   #clear(): void {

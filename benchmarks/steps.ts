@@ -14,7 +14,6 @@ export interface Row extends Timing {
   readonly pipelines: number | null;
   readonly newBuffers: number | null;
   readonly gpuBytes: number | null;
-  readonly losses: readonly (number | null)[];
   /** Median over the rounds of this engine's time over the first engine's; 1 for the first. */
   readonly timesFirst: number;
 }
@@ -33,24 +32,44 @@ export function roundsFor(samples: number | null, engines: number): Rounds {
     : { least: 3, most: 20, budgetMs: 15_000 * engines };
 }
 
+/** Losses of the first two steps, which every engine takes before any step is timed. */
+export interface Warm {
+  readonly engine: string;
+  readonly losses: readonly (number | null)[];
+}
+
+/** Told how the steps go. */
+export interface Watch {
+  /** An engine is about to take its first steps. */
+  warming?(engine: string): void;
+  /** All engines are warm and nothing is timed yet; throws where two of them differ. */
+  warm?(engines: readonly Warm[]): void;
+  /** A round begins. */
+  round?(n: number): void;
+}
+
 /** Two steps of an engine that are not timed: the first compiles, both are counted. */
 async function warmUp(engine: Engine): Promise<StepResult[]> {
   return [await engine.step(true), await engine.step(true)];
 }
 
-/** Steps all engines in turn; `between` is told how many rounds are done. */
+/** Steps all engines in turn. */
 export async function timeSteps(
   engines: readonly Engine[],
-  calibration: Calibration,
+  calibration: Pick<Calibration, "sample" | "samples">,
   rounds: Rounds,
-  between: (done: number) => void,
+  watch: Watch = {},
 ): Promise<Row[]> {
   const warm: StepResult[][] = [];
-  for (const e of engines) warm.push(await warmUp(e));
+  for (const e of engines) {
+    watch.warming?.(e.name);
+    warm.push(await warmUp(e));
+  }
+  watch.warm?.(engines.map((e, i) => ({ engine: e.name, losses: warm[i].map((s) => s.loss) })));
   const timed: StepResult[][] = engines.map(() => []);
   const start = performance.now();
   for (let r = 0; r < rounds.least || (r < rounds.most && performance.now() - start < rounds.budgetMs); r++) {
-    between(r);
+    watch.round?.(r + 1);
     await calibration.sample();
     for (const [i, e] of engines.entries()) timed[i].push(await e.step(false));
   }
@@ -79,7 +98,6 @@ function rowOf(
     pipelines: warm[0].pipelines ?? null,
     newBuffers: most("newBuffers"),
     gpuBytes: most("gpuBytes"),
-    losses: [...warm, ...timed].map((s) => s.loss),
     timesFirst: median(timed.map((s, r) => s.ms / first[r].ms)),
   };
 }

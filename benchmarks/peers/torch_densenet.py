@@ -95,10 +95,11 @@ def main():
         if request["do"] == "end":
             return
         try:
-            answer = getattr(engine, request["do"])(request)
+            # NaN is no JSON: it is reported, not printed as a line that nobody can read.
+            answer = json.dumps(getattr(engine, request["do"])(request), allow_nan=False)
         except Exception as error:  # reported to the harness, which names it
-            answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+            answer = json.dumps({"error": str(error)})
+        print(answer, flush=True)
 
 
 main()

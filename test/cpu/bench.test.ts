@@ -1,0 +1,224 @@
+// The benchmark without a device: its options, its numbers, its progress, steps taken in turn, and that peers which
+// fail or compute something else are named and not timed.
+import { describe, expect, it } from "vitest";
+import { checkPeerLogits, checkPeerLosses, checkTrained } from "../../benchmarks/check.ts";
+import type { Engine } from "../../benchmarks/engine.ts";
+import { lastPlane, readOptions } from "../../benchmarks/options.ts";
+import { Peer } from "../../benchmarks/peer.ts";
+import { Report, table } from "../../benchmarks/report.ts";
+import { roundsFor, timeSteps, type Warm } from "../../benchmarks/steps.ts";
+import { comparisons } from "../../benchmarks/tables.ts";
+import { quantile, sample, summarize } from "../../benchmarks/timing.ts";
+import { UsageError } from "../../src/core/error.ts";
+import { bench } from "../lib/bench.ts";
+
+const sentences = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .filter((l) => !l.startsWith("Warning:"));
+
+describe("options", () => {
+  it.each([
+    [["--size", "banana"], /--size must be a whole number of at least 29, got "banana"/],
+    [["--size", "28"], /--size must be a whole number of at least 29/],
+    [["--batch", "0"], /--batch must be a whole number of at least 1/],
+    [["--batch", "2.5"], /--batch must be/],
+    [["--bacth", "2"], /no option --bacth; did you mean --batch\?/],
+    [["--peers=jax"], /--peers stands alone or is --peers=all, got "jax"/],
+    [["--steps", "all,none"], /--steps takes forward,head,last,all or none, got "none"/],
+    [["--size", "32", "--batch", "1"], /one value per channel/],
+    [["extra"], /extra/],
+    [["--json=yes"], /json/],
+    [["--size"], /--size needs a value/],
+    [["--kernels", "-1"], /--kernels needs a value/],
+    [["--size", "100000"], /more than 1 GiB/],
+  ])("%j is refused", (args, message) => {
+    expect(() => readOptions(args)).toThrow(UsageError);
+    expect(() => readOptions(args)).toThrow(message);
+  });
+
+  it("defaults, and the two forms of --peers", () => {
+    const o = readOptions([]);
+    expect([o.size, o.batch, o.peers, o.json, o.samples]).toEqual([64, 8, "none", false, null]);
+    expect(o.steps).toEqual(["forward", "head", "last", "all"]);
+    expect(readOptions(["--peers"]).peers).toBe("tfjs");
+    expect(readOptions(["--peers=all"]).peers).toBe("all");
+    expect(readOptions(["--steps", "all,forward"]).steps).toEqual(["forward", "all"]);
+    expect([29, 32, 64, 97, 224].map(lastPlane)).toEqual([1, 1, 2, 3, 7]);
+  });
+
+  it("a usage error is one sentence and exit code 2; --help is 0", async () => {
+    const wrong = await bench("--batch", "many");
+    expect([wrong.code, wrong.out, sentences(wrong.err).length]).toEqual([2, "", 1]);
+    const help = await bench("--help");
+    expect([help.code, help.err]).toEqual([0, ""]);
+    // What --help names is what the command takes.
+    const named = [...help.out.matchAll(/^ {2}--(\w+)/gm)].map((m) => m[1]);
+    expect(new Set(named)).toEqual(
+      new Set(["size", "batch", "peers", "steps", "kernels", "samples", "json", "help"]),
+    );
+  });
+});
+
+describe("numbers", () => {
+  it("quantiles interpolate; a summary has them all", () => {
+    expect(quantile([3, 1, 2], 0.5)).toBe(2);
+    expect(quantile([0, 10], 0.1)).toBe(1);
+    const s = summarize([5, 1, 4, 2, 3]);
+    expect([s.ms, s.min, s.n]).toEqual([3, 1, 5]);
+    expect(s.p10).toBeCloseTo(1.4);
+    expect(s.p90).toBeCloseTo(4.6);
+  });
+
+  it("a sample's time is of one repetition, the first runs not counted", async () => {
+    const asked: number[] = [];
+    const run = (n: number) => {
+      asked.push(n);
+      return new Promise<void>((r) => setTimeout(r, asked.length === 1 ? 200 : 4 * n));
+    };
+    const t = await sample(run, { sampleMs: 20, budgetMs: 0, least: 3, most: 9 });
+    expect([t.n, asked.length]).toEqual([3, 5]);
+    expect(asked[4]).toBeGreaterThan(1);
+    expect(t.ms).toBeLessThan(20);
+  });
+
+  it("as many steps as asked for; fewer beside peers, which are slow", () => {
+    expect(roundsFor(2, 3)).toEqual({ least: 2, most: 2, budgetMs: 0 });
+    expect(roundsFor(null, 1).least).toBeGreaterThan(roundsFor(null, 2).least);
+  });
+
+  it("progress is one line that rewrites itself on a terminal, elsewhere a line now and then", () => {
+    const said = (isTTY: boolean, everyMs: number) => {
+      const err: string[] = [];
+      const stream = { isTTY, write: (t: string) => err.push(t) };
+      const report = new Report(true, { write: () => 0 }, stream, everyMs);
+      report.phase("phase");
+      for (const n of [1, 2]) report.progress(`${n} of 2`);
+      report.end();
+      return err.join("");
+    };
+    expect(said(true, 1e6)).toBe("phase\n\r\x1b[K1 of 2\r\x1b[K2 of 2\r\x1b[K");
+    expect(said(false, 0)).toBe("phase\n  1 of 2\n  2 of 2\n");
+    expect(said(false, 1e6)).toBe("phase\n");
+  });
+
+  it("tables align numbers to the right, names to the left", () => {
+    expect(
+      table(
+        ["op", "ms"],
+        [
+          ["conv", "9.50"],
+          ["x", "10.1"],
+        ],
+      ),
+    ).toBe("op      ms\nconv  9.50\nx     10.1");
+  });
+});
+
+describe("steps", () => {
+  /** An engine whose step takes `ms` and whose loss falls by `fall`. */
+  const engine = (name: string, ms: number, fall: number, log: string[]): Engine => {
+    let loss = 7 + fall;
+    return {
+      name,
+      load: async () => ({ trained: 1, adapter: "none" }),
+      logits: async () => new Float32Array(1),
+      step: async (count) => {
+        log.push(`${name}${count ? "*" : ""}`);
+        loss -= fall;
+        return { ms, loss, dispatches: 5, newBuffers: 0 };
+      },
+      close: async () => {},
+    };
+  };
+  const calibration = (log: string[]) => {
+    const samples: number[] = [];
+    const sample = async () => {
+      log.push("calibration");
+      samples.push(2);
+    };
+    return { samples, sample };
+  };
+
+  it("are taken in turn after two of each, and compared within a round", async () => {
+    const log: string[] = [];
+    const engines = [engine("thaw", 10, 1, log), engine("p", 40, 1, log)];
+    const rows = await timeSteps(engines, calibration(log), roundsFor(2, 2));
+    const round = ["calibration", "thaw", "p"];
+    expect(log).toEqual(["thaw*", "thaw*", "p*", "p*", ...round, ...round]);
+    expect(rows.map((r) => [r.engine, r.ms, r.n, r.timesFirst, r.calibrationMs])).toEqual([
+      ["thaw", 10, 2, 1, 2],
+      ["p", 40, 2, 4, 2],
+    ]);
+    expect(comparisons("all", rows)).toEqual([
+      "all: thaw is 4.00 times faster than p (median over 2 rounds, one step of each in a round)",
+    ]);
+    expect(comparisons("all", [rows[0], { ...rows[1], timesFirst: 0.5 }])[0]).toMatch(
+      /^all: p is 2.00 times faster/,
+    );
+  });
+
+  it("are not timed where two engines differ", async () => {
+    const log: string[] = [];
+    const engines = [engine("thaw", 10, 1, log), engine("p", 40, 0.5, log)];
+    const warm = ([a, b]: readonly Warm[]) => void checkPeerLosses(b, a);
+    await expect(timeSteps(engines, calibration(log), roundsFor(2, 2), { warm })).rejects.toThrow(
+      /p fall of the loss in a step: off from Thaw/,
+    );
+    expect(log).toEqual(["thaw*", "thaw*", "p*", "p*"]);
+  });
+});
+
+describe("peers", () => {
+  const peer = (script: string) =>
+    new Peer({ name: "mock", command: process.execPath, args: ["--input-type=module", "-e", script] });
+  const warm = (engine: string, losses: (number | null)[]) => ({ engine, losses });
+  const job = { what: "all", weights: "none" } as const;
+
+  it("answer in turn; what they print beside is no answer", async () => {
+    const p = peer(`
+      import { createInterface } from "node:readline";
+      console.log("hello");
+      for await (const l of createInterface({ input: process.stdin })) {
+        const r = JSON.parse(l);
+        if (r.do === "end") break;
+        console.log(JSON.stringify(r.do === "step" ? { ms: 7, loss: 1 } : { trained: 3, adapter: "x" }));
+      }`);
+    expect(await p.load(job)).toEqual({ trained: 3, adapter: "x" });
+    expect((await p.step(false)).ms).toBe(7);
+    await p.close();
+  });
+
+  it("that fail, die or cannot be started are named with what they said last", async () => {
+    const failing = peer(`
+      import { createInterface } from "node:readline";
+      for await (const l of createInterface({ input: process.stdin })) console.log('{"error":"no adapter"}');`);
+    await expect(failing.load(job)).rejects.toThrow("mock: no adapter");
+    await failing.close();
+    const dying = peer(`console.error("out of memory"); process.exit(3);`);
+    await expect(dying.load(job)).rejects.toThrow("mock ended early (exit code 3): out of memory");
+    await expect(dying.step(false)).rejects.toThrow("mock ended early");
+    const absent = new Peer({ name: "absent", command: "/nonexistent/python", args: [] });
+    await expect(absent.load(job)).rejects.toThrow(/absent could not be started/);
+  });
+
+  it("that compute something else are refused", () => {
+    const logits = Float32Array.of(1, -2, 3);
+    expect(checkPeerLogits("p", logits, logits).error).toBe(0);
+    expect(() => checkPeerLogits("p", Float32Array.of(1, -2, 3.01), logits)).toThrow(/nothing is timed/);
+    expect(() => checkPeerLogits("p", Float32Array.of(1, Number.NaN, 3), logits)).toThrow(/nothing is timed/);
+    expect(() => checkPeerLogits("p", logits.subarray(0, 2), logits)).toThrow(/nothing is timed/);
+    expect(() => checkTrained("p", { trained: 4, adapter: "" }, { trained: 5, adapter: "" })).toThrow(
+      /4 .* 5/,
+    );
+    expect(checkPeerLosses(warm("p", [7, 6.001]), warm("thaw", [7, 6])).length).toBe(2);
+    expect(() => checkPeerLosses(warm("p", [7.1, 6]), warm("thaw", [7, 6]))).toThrow(/first loss/);
+    expect(() => checkPeerLosses(warm("p", [7, 6.5]), warm("thaw", [7, 6]))).toThrow(/fall of the loss/);
+    expect(() => checkPeerLosses(warm("p", [7, Number.NaN]), warm("thaw", [7, 6]))).toThrow(
+      /fall of the loss/,
+    );
+    expect(() => checkPeerLosses(warm("p", [null, null]), warm("thaw", [7, 6]))).toThrow(/first loss/);
+    expect(checkPeerLosses(warm("p", [null, null]), warm("thaw", [null, null]))).toEqual([]);
+  });
+});
