@@ -11,7 +11,7 @@ import { type Checked, checkModel, checkPeerLogits, checkPeerLosses, checkTraine
 import { convolutionsOf, costliest } from "./convolutions.ts";
 import type { Engine } from "./engine.ts";
 import { measure } from "./kernels.ts";
-import { Calibration, type Ceilings, commitName, measureCeilings } from "./machine.ts";
+import { busyNote, Calibration, type Ceilings, commitName, measureCeilings } from "./machine.ts";
 import { HELP, type Options, readOptions, type What } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
@@ -48,6 +48,8 @@ async function machine(runner: Runner, report: Report): Promise<Ceilings> {
   report.text(
     `${line.adapter}: ${line.ceilingGflops} GFLOP/s multiply-add, ${line.ceilingGbps} GB/s copy, commit ${line.commit}`,
   );
+  const busy = busyNote(host.load, host.cores);
+  if (busy) report.text(busy);
   return ceilings;
 }
 

@@ -95,6 +95,12 @@ export function commitName(folder: URL): string {
   }
 }
 
+/** What to say where other programs were using the cores when the run began; null on a quiet machine. */
+export function busyNote(load: number, cores: number): string | null {
+  if (load < cores / 2) return null;
+  return `this machine is busy (load ${load} on ${cores} cores): every time is longer than it need be, and the share of a ceiling or a ratio to an engine that runs elsewhere than Thaw (on the CPU) is not to be relied on`;
+}
+
 /** The yardstick's call: input gradient of the 1×1 convolution 512→128 at 8×8, batch 8. */
 function calibrationCall(runner: Runner): Call {
   const [n, k, c, hw] = [8, 128, 512, 8];

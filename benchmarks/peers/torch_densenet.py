@@ -1,9 +1,14 @@
 """PyTorch on the CPU as a peer: answers one JSON line for every JSON line, like tfjs.mjs. Two threads."""
 
 import json
+import os
 import struct
 import sys
 import time
+
+# OpenMP's threads spin while they wait for each other, which on a busy machine makes PyTorch tens of times slower than
+# it is: whoever spins holds the core that the other one needs. Read when torch loads, so it is set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
