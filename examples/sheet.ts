@@ -18,7 +18,7 @@ function said(task: Task, outcome: Outcome, i: number): string {
   const label = task.folder.label(task.test[i]);
   const right = outcome.predicted[i] === label;
   const guess = task.folder.classes[outcome.predicted[i]];
-  return `<div class="${right ? "right" : "wrong"}">${right ? "✓" : "✗"} ${guess} ${percent(outcome.certainty[i])}</div>`;
+  return `<div class="${right ? "right" : "wrong"}">${right ? "✓" : "✗"} ${guess} ${(100 * outcome.certainty[i]).toFixed(0)}&nbsp;%</div>`;
 }
 
 async function figure(task: Task, outcomes: readonly Outcome[], i: number): Promise<string> {
