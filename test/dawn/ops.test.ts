@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.gpu.close());
 
-/** Points of a kernel's space: its own pick, then all or a seeded two of the rest. */
+/** Points of a kernel's space: its own pick, then all or a seeded one of the rest. */
 function points(op: AnyOp, kernel: Kernel, call: Omit<Call, "params">): Params[] {
   const own = defaultParams(kernel, call);
   let list: Params[] = [{}];
