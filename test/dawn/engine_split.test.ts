@@ -78,7 +78,12 @@ describe("bindings of 1 MiB", () => {
   it("merges batch statistics of cut pictures by Welford's formula", async () => {
     await init({ limits: { maxStorageBufferBindingSize: 1 << 20 } });
     const bn = new nn.BatchNorm2d(2);
-    const x = wave([300, 2, 32, 32]).add(50);
+    // Each picture brighter than the one before, so that the parts' means differ.
+    const ramp = tensor(
+      Float32Array.from({ length: 300 }, (_, i) => i / 100),
+      [300, 1, 1, 1],
+    );
+    const x = wave([300, 2, 32, 32]).add(ramp).add(50);
     const [plan] = await plansOf(async () => {
       await noGrad(() => bn.forward(x) as Tensor)
         .sum()

@@ -1,0 +1,249 @@
+// The mutations of `npm run mutate`: each is a plausible bug, the tests that must notice it, and what their noticing
+// proves. `from` must occur exactly once in its file, so a change of that line asks for a change here
+// (test/cpu/mutations.test.ts says so at once).
+
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  /** Test files that should catch it. */
+  readonly tests: readonly string[];
+  /** Only their tests whose full name matches, where the whole file would take long. */
+  readonly only?: string;
+  /** What it proves that the mutation is caught. */
+  readonly proves: string;
+}
+
+const OPS = ["test/dawn/ops.test.ts"];
+const PLANS = ["test/dawn/engine_plan.test.ts"];
+const TORCH = ["test/cpu/nn_torch.test.ts"];
+
+const KERNELS: readonly Mutation[] = [
+  {
+    name: "shader-sign",
+    file: "shaders/cross_entropy_grad.wgsl",
+    from: "(p - select(0.0, 1.0, i32(c) == k));",
+    to: "(p + select(0.0, 1.0, i32(c) == k));",
+    tests: OPS,
+    only: "^crossEntropyGrad ",
+    proves: "kernels are compared with the float64 reference element by element",
+  },
+  {
+    name: "dropped-bound",
+    file: "shaders/conv2d_strip.wgsl",
+    from: "if (m < u.m && q0 + j < u.ow) {",
+    to: "if (m < u.m) {",
+    tests: OPS,
+    only: "^conv2d > strip$",
+    proves: "writes beyond an output's own elements are seen",
+  },
+  {
+    name: "padding-off-by-one",
+    file: "shaders/conv2d_direct.wgsl",
+    from: "let ix = q * i32(u.sw) - u.pl + i32(s * u.dw);",
+    to: "let ix = q * i32(u.sw) - u.pl + 1 + i32(s * u.dw);",
+    tests: OPS,
+    only: "^conv2d > direct$",
+    proves: "a window that is shifted by one pixel is told from the right one",
+  },
+  {
+    name: "padding-before-norm",
+    file: "shaders/conv2d_strip.wgsl",
+    from: "v[d] = select(0.0, prologue(x[row + u32(clamp(ix, 0, i32(u.iw) - 1))], ch), inside);",
+    to: "v[d] = prologue(select(0.0, x[row + u32(clamp(ix, 0, i32(u.iw) - 1))], inside), ch);",
+    tests: OPS,
+    only: "^conv2d > strip$",
+    proves: "padding is zero after a batch norm on load, not before it",
+  },
+  {
+    name: "max-pool-ties",
+    file: "shaders/max_pool2d.wgsl",
+    from: "if (v > best) {",
+    to: "if (v >= best) {",
+    tests: OPS,
+    only: "^maxPool2d ",
+    proves: "of equal values in a window the first in row order is chosen, as in PyTorch",
+  },
+  {
+    name: "label-smoothing",
+    file: "shaders/cross_entropy.wgsl",
+    from: "loss += u.smoothing / f32(u.c) * (sw * lse - q);",
+    to: "loss += u.smoothing / f32(u.c - 1u) * (sw * lse - q);",
+    tests: OPS,
+    only: "^crossEntropyRows ",
+    proves: "smoothing spreads over all classes, the true one included",
+  },
+  {
+    name: "batch-norm-eps",
+    file: "src/ops/norm_shape.ts",
+    from: "inverseSqrt(v1[u.o1 + c] + u.e0)",
+    to: "inverseSqrt(v1[u.o1 + c])",
+    tests: OPS,
+    only: "^normalize ",
+    proves: "a dropped eps lies outside of the derived bounds",
+  },
+  {
+    name: "adam-eps",
+    file: "src/ops/state_update.ts",
+    from: "(sqrt(v1) * s(1u) + s(4u));",
+    to: "(sqrt(v1) * s(1u));",
+    tests: OPS,
+    only: "^adam ",
+    proves: "so it is for Adam's",
+  },
+];
+
+const MATHEMATICS: readonly Mutation[] = [
+  {
+    name: "transposed-stride",
+    file: "src/ops/matmul.ts",
+    from: "return transposed ? [batch, 1, row] : [batch, row, 1];",
+    to: "return transposed ? [batch, row, 1] : [batch, 1, row];",
+    tests: TORCH,
+    proves: "a mistake that reference and kernels share is caught by PyTorch's numbers",
+  },
+  {
+    name: "unbiased-factor",
+    file: "src/nn/functional.ts",
+    from: "factor: count / (count - 1)",
+    to: "factor: 1",
+    tests: TORCH,
+    proves: "running variances are unbiased ones",
+  },
+  {
+    name: "adam-bias-correction",
+    file: "src/optim/adam.ts",
+    from: "1 / Math.sqrt(1 - b2 ** t)",
+    to: "1",
+    tests: TORCH,
+    proves: "optimizers follow PyTorch's step by step from the first",
+  },
+  {
+    name: "vjp-ignores-needs",
+    file: "src/ops/conv2d.ts",
+    from: 'needs[0] ? call("conv2dInput", [g, w], { ...geo, size: [h, width] }) : null,',
+    to: 'call("conv2dInput", [g, w], { ...geo, size: [h, width] }),',
+    tests: ["test/cpu/ops.test.ts"],
+    proves: "no gradient is built that nobody wants",
+  },
+  {
+    name: "welford-merge",
+    file: "src/ops/channel_stats.ts",
+    from: "return add(v, mul(d, d));",
+    to: "return v;",
+    tests: ["test/dawn/engine_split.test.ts"],
+    only: "Welford",
+    proves: "the variance of a batch that was cut counts the spread of the parts' means",
+  },
+];
+
+const ENGINE: readonly Mutation[] = [
+  {
+    name: "stale-hoist",
+    file: "src/runtime/gpu_backend.ts",
+    from: "if (p.versions?.every((v, i) => v === versions[i])) return;",
+    to: "if (p.versions) return;",
+    tests: PLANS,
+    only: "^hoisting ",
+    proves: "hoisted work is done again when the state that it came from has moved",
+  },
+  {
+    name: "write-after-read",
+    file: "src/schedule/state_times.ts",
+    from: "r.read.version < e.version &&",
+    to: "r.read.version > e.version &&",
+    tests: ["test/dawn/engine_state.test.ts"],
+    proves: "new state is not written before the last reader of the old one",
+  },
+  {
+    name: "view-of-old-state",
+    file: "src/schedule/work_graph.ts",
+    from: "if (!state) return v;",
+    to: "if (state !== undefined) return v;",
+    tests: ["test/dawn/engine_state.test.ts"],
+    proves: "a tensor that views state keeps the values of when it was made",
+  },
+  {
+    name: "slot-reused-early",
+    file: "src/schedule/slots.ts",
+    from: "last.set(r, keep.has(r) ? Number.POSITIVE_INFINITY : i);",
+    to: "last.set(r, keep.has(r) ? Number.POSITIVE_INFINITY : i - 1);",
+    tests: PLANS,
+    proves: "memory is not handed on while a later step still reads it",
+  },
+  {
+    name: "flat-state-alignment",
+    file: "src/runtime/arena.ts",
+    from: "offset += aligned(numel(v.shape));",
+    to: "offset += numel(v.shape);",
+    tests: PLANS,
+    only: "^flat state ",
+    proves: "slices of flat state begin at multiples of 256 bytes",
+  },
+  {
+    name: "dropout-stream",
+    file: "src/runtime/random_keys.ts",
+    from: "stream: this.#stream++ };",
+    to: "stream: this.#stream };",
+    tests: ["test/dawn/engine_flush.test.ts"],
+    only: "^randomness ",
+    proves: "two dropouts on one tensor draw different masks",
+  },
+  {
+    name: "frozen-batch-norm",
+    file: "src/nn/freeze.ts",
+    from: "m.training = frozen ? false : module.training;",
+    to: "m.training = module.training;",
+    tests: ["test/cpu/freeze.test.ts"],
+    proves: "freeze() alone puts batch norms on their running statistics",
+  },
+  {
+    name: "train-thaws-frozen",
+    file: "src/nn/module.ts",
+    from: "m.training = mode && !m.frozen;",
+    to: "m.training = mode;",
+    tests: PLANS,
+    only: "^frozen parameters ",
+    proves: "train() leaves frozen batch norms frozen, running statistics bit-identical",
+  },
+];
+
+const FILES: readonly Mutation[] = [
+  {
+    name: "legacy-keys",
+    file: "src/models/densenet.ts",
+    from: 'return name.replace(/^(.*denselayer\\d+\\.(?:norm|relu|conv))\\.([12]\\.)/, "$1$2");',
+    to: "return name;",
+    tests: ["test/cpu/state_dict.test.ts"],
+    proves: "checkpoints with torchvision's old key names load",
+  },
+  {
+    name: "unpickler-allow-list",
+    file: "src/weights/globals.ts",
+    from: '(builtin && !(module === "builtins" && BUILTIN_TYPES.has(name))) ||',
+    to: '(builtin && name === "eval") ||',
+    tests: ["test/cpu/weights_hostile.test.ts"],
+    only: "globals",
+    proves: "a pickle may name only what is on the list, called or not",
+  },
+  {
+    name: "pillow-rounding",
+    file: "src/data/resize.ts",
+    from: "return Math.trunc((w < 0 ? -0.5 : 0.5) + w * (1 << PRECISION_BITS));",
+    to: "return Math.trunc(0.5 + w * (1 << PRECISION_BITS));",
+    tests: ["test/cpu/data_resize.test.ts"],
+    proves: "resizing is compared with Pillow bit for bit",
+  },
+];
+
+export const MUTATIONS: readonly Mutation[] = [...KERNELS, ...MATHEMATICS, ...ENGINE, ...FILES];
+
+/** Why the mutation cannot be applied to its file's text, or null. */
+export function misfit(m: Mutation, text: string): string | null {
+  const found = text.split(m.from).length - 1;
+  if (found !== 1)
+    return `${m.name}: its pattern must occur once in ${m.file}, found ${found} times: ${m.from}`;
+  if (m.from === m.to) return `${m.name}: changes nothing`;
+  return null;
+}
