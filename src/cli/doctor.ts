@@ -3,11 +3,10 @@
 import { messageOf, ThawError } from "../core/error.ts";
 import { adapterName, noAdapter } from "../gpu/device.ts";
 import { type AdapterReport, surveyAdapters } from "../gpu/survey.ts";
-import { init } from "../index.ts";
 import { list } from "../models/index.ts";
 import { Conv2d, functional } from "../nn/index.ts";
 import { tensor } from "../tensor/functions.ts";
-import { manualSeed } from "../tensor/session.ts";
+import { init, manualSeed } from "../tensor/session.ts";
 import { softwareVersions } from "../train/run_folder.node.ts";
 import { cacheFolder, findKnown, manifest } from "../weights/known.node.ts";
 import { command } from "./command.ts";

@@ -6,7 +6,7 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { messageOf, nearest, ThawError, UsageError } from "../core/error.ts";
 import { VERSION } from "../core/version.ts";
-import { close } from "../index.ts";
+import { close } from "../tensor/session.ts";
 import { optionsHelp, parse } from "./args.ts";
 import { type Command, checkArguments } from "./command.ts";
 import { convert } from "./convert.ts";

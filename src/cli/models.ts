@@ -1,8 +1,8 @@
 // thaw models: the architectures, their sizes, and which pretrained weights there are.
 
-import { init } from "../index.ts";
 import { create, list } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
+import { init } from "../tensor/session.ts";
 import { findKnown, manifest } from "../weights/known.node.ts";
 import { command } from "./command.ts";
 import { table, thousands } from "./output.ts";

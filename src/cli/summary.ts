@@ -2,9 +2,9 @@
 // is computed, so it needs no GPU.
 
 import { UsageError } from "../core/error.ts";
-import { init } from "../index.ts";
 import { create } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
+import { init } from "../tensor/session.ts";
 import { applyPolicy, parseHead, replaceHead, summary } from "../train/index.ts";
 import type { Options } from "./args.ts";
 import { command } from "./command.ts";
