@@ -103,6 +103,6 @@ export function stepTable(what: string, rows: readonly Row[], bytes: number): st
 export function comparisons(what: string, [thaw, ...peers]: readonly Row[]): string[] {
   return peers.map(({ engine, timesFirst: times, n }) => {
     const [a, b, by] = times >= 1 ? [thaw.engine, engine, times] : [engine, thaw.engine, 1 / times];
-    return `${what}: ${a} is ${digits(by)} times faster than ${b} (median over ${n} rounds, one step of each in a round)`;
+    return `${what}: ${a} is ${digits(by)} times faster than ${b} (median of ${n} ${n === 1 ? "round" : "rounds"} of one step each)`;
   });
 }
