@@ -102,7 +102,8 @@ describe("weights: files written by PyTorch", () => {
 
   it("loads in a browser: nothing of Node's is imported statically", () => {
     const src = new URL("../../src/weights/", import.meta.url);
-    for (const file of readdirSync(src)) {
+    // What ends in .node.ts is loaded dynamically.
+    for (const file of readdirSync(src).filter((f) => !f.endsWith(".node.ts"))) {
       expect(readFileSync(new URL(file, src), "utf8"), file).not.toMatch(
         /^import .*["']node:|^\} from ["']node:/m,
       );
