@@ -141,7 +141,7 @@ class Lowerer {
   }
 
   #node(node: Node): void {
-    if (!node.op || this.#p.views.has(node)) return;
+    if (!node.op || this.#p.views.has(node) || this.#joinByCopies(node)) return;
     const inputs = node.inputs.map((v) => windowOf(v, this.#loc(v)));
     const outputs = node.outputs.map((v) => windowOf(v, this.#loc(v)));
     for (const pair of this.#p.inPlace.get(node) ?? []) {
@@ -168,6 +168,20 @@ class Lowerer {
       if (node.op?.places && this.#liesInPlace(node, k)) return;
       this.#emit(node, this.#dispatch(node, kernel.name, call, d, { inputs, outputs, scratch }, cost));
     });
+  }
+
+  /** A concat beyond the binding limit is copied together piece by piece: cutting it would leave one of its parts. */
+  #joinByCopies(node: Node): boolean {
+    const [y] = node.outputs;
+    const at = this.#loc(y);
+    if (!node.op?.places || windowOf(y, at).range.size <= this.#options.bindingLimit) return false;
+    const places = node.op.places(node.inputs, { ...at, shape: y.shape, dtype: y.dtype }, node.attrs);
+    places?.forEach((place, k) => {
+      if (this.#liesInPlace(node, k)) return;
+      const v = node.inputs[k];
+      this.#copyValue(v, this.#loc(v), { root: at.root, ...place }, node);
+    });
+    return places !== null;
   }
 
   #kernel(node: Node, bare: Omit<Call, "params">) {
