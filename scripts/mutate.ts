@@ -2,15 +2,13 @@
 // runs the tests that should catch each, and says which were caught. The same tests must first pass on the copy as it
 // is, so that a test that fails anyway catches nothing.
 
-import { spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { MUTATIONS, type Mutation, misfit } from "./mutations.ts";
+import { progress, ROOT, runMain, runVitest } from "./vitest.ts";
 
-const ROOT = resolve(fileURLToPath(import.meta.url), "../..");
 const COPIED = ["src", "shaders", "scripts", "test", "package.json", "tsconfig.json", "vitest.config.ts"];
 
 const HELP = `Usage: npm run mutate [-- OPTIONS]
@@ -22,71 +20,9 @@ Prints "caught" or "missed" with the seconds it took; ends with 1 if anything wa
   --list        print the mutations and what each proves, and run nothing
   --help        print this`;
 
-/** What vitest's JSON reporter writes, as far as it is used here. */
-interface Report {
-  readonly numPassedTests: number;
-  readonly testResults: readonly {
-    readonly status: string;
-    readonly message: string;
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
-  }[];
-}
-
-interface Outcome {
-  readonly seconds: number;
-  readonly passed: number;
-  /** Names of failed tests. */
-  readonly failed: readonly string[];
-  /** Why there is no verdict: a file that could not be loaded, or a run that died. */
-  readonly broken: string | null;
-  readonly timedOut: boolean;
-}
-
 /** Runs a mutation's tests in the copy, at most `limit` seconds. */
-async function test(copy: string, m: Mutation, limit: number): Promise<Outcome> {
-  const out = join(copy, "report.json");
-  await rm(out, { force: true });
-  const args = [
-    join(ROOT, "node_modules/vitest/vitest.mjs"),
-    ...["run", ...m.tests, "--bail", "1", "--reporter", "json", "--outputFile", out],
-    ...(m.only ? ["-t", m.only] : []),
-  ];
-  const began = performance.now();
-  const env = { XDG_RUNTIME_DIR: tmpdir(), ...process.env, CI: "true" };
-  const child = spawn(process.execPath, args, { cwd: copy, env, stdio: ["ignore", "pipe", "pipe"] });
-  const end = () => child.kill();
-  process.once("exit", end);
-  let printed = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (d) => {
-      printed = (printed + d).slice(-4000);
-    });
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    child.kill("SIGTERM");
-  }, limit * 1000);
-  await new Promise((done) => child.on("close", done));
-  clearTimeout(timer);
-  process.off("exit", end);
-  const seconds = (performance.now() - began) / 1000;
-  const text = await readFile(out, "utf8").catch(() => null);
-  if (text === null) {
-    const broken = timedOut ? null : `vitest ended without a report: ${printed.trim()}`;
-    return { seconds, passed: 0, failed: [], broken, timedOut };
-  }
-  const report = JSON.parse(text) as Report;
-  const tests = report.testResults.flatMap((f) => f.assertionResults);
-  const failed = tests.filter((t) => t.status === "failed").map((t) => t.fullName);
-  const unloaded = report.testResults.find((f) => f.status === "failed" && failed.length === 0);
-  return { seconds, passed: report.numPassedTests, failed, broken: unloaded?.message ?? null, timedOut };
-}
-
-/** Says on standard error what is going on, over the same line on a terminal. */
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-  else if (text) process.stderr.write(`${text}\n`);
-}
+const test = (copy: string, m: Mutation, limit: number) =>
+  runVitest([...m.tests, "--bail", "1", ...(m.only ? ["-t", m.only] : [])], { cwd: copy, limit });
 
 const selection = (m: Mutation) => `${m.tests.join(" ")} ${m.only ?? ""}`;
 
@@ -201,10 +137,4 @@ async function main(): Promise<number> {
   }
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  const { message, code } = error as NodeJS.ErrnoException;
-  console.error(`mutate: ${message}`);
-  process.exitCode = code?.startsWith("ERR_PARSE_ARGS") ? 2 : 1;
-}
+await runMain("mutate", main);
