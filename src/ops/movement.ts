@@ -112,7 +112,8 @@ interface SliceAttrs extends Attrs {
 defineOp<SliceAttrs>({
   name: "slice",
   infer: ([x], { axis, from, to }) => {
-    checkMovable("slice", x);
+    // Along axis 0 it is always a view, so that pictures of bytes can be cut too.
+    if (axis !== 0 || x.dtype !== "u8") checkMovable("slice", x);
     const extent = x.shape[axis];
     if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= extent)) {
       throw new ShapeError(`slice: [${from}, ${to}) does not lie in axis ${axis} of ${show(x)}`);

@@ -49,12 +49,16 @@ export interface Lowered {
   readonly tooLarge: TooLarge[];
 }
 
+const bytesOf = (v: Value) => (v.dtype === "u8" ? 1 : 4);
+
+/** Bindings and copies go by words; u8 tensors need not. */
+const wholeWords = (bytes: number) => Math.ceil(bytes / 4) * 4;
+
 /** Bytes a value spans from its first element to its last. */
 function spanBytes(v: Value, view: { batchStride: number }): number {
   const row = v.shape.length === 0 ? 1 : numel(v.shape.slice(1));
   const rows = v.shape.length === 0 ? 1 : v.shape[0];
-  const elements = rows === 0 ? 0 : (rows - 1) * view.batchStride + row;
-  return v.dtype === "u8" ? Math.ceil(elements / 4) * 4 : elements * 4;
+  return rows === 0 ? 0 : ((rows - 1) * view.batchStride + row) * bytesOf(v);
 }
 
 interface Window {
@@ -63,15 +67,16 @@ interface Window {
 }
 
 function windowOf(v: Value, loc: Loc): Window {
-  const start = loc.offset * (v.dtype === "u8" ? 1 : 4);
+  const start = loc.offset * bytesOf(v);
   const base = Math.floor(start / ALIGN) * ALIGN;
   const operand = {
     shape: v.shape,
     dtype: v.dtype,
-    offset: (start - base) / (v.dtype === "u8" ? 1 : 4),
+    offset: (start - base) / bytesOf(v),
     batchStride: loc.batchStride,
   };
-  return { range: { root: loc.root, offset: base, size: start - base + spanBytes(v, loc) }, operand };
+  const size = wholeWords(start - base + spanBytes(v, loc));
+  return { range: { root: loc.root, offset: base, size }, operand };
 }
 
 export function lower(
@@ -353,8 +358,9 @@ class Lowerer {
 }
 
 export function copyStep(v: Value, from: Loc, to: Loc): CopyStep {
-  const size = spanBytes(v, { batchStride: v.shape.length === 0 ? 1 : numel(v.shape.slice(1)) });
-  const at = (l: Loc): Range => ({ root: l.root, offset: l.offset * 4, size });
+  const span = spanBytes(v, { batchStride: v.shape.length === 0 ? 1 : numel(v.shape.slice(1)) });
+  const size = wholeWords(span);
+  const at = (l: Loc): Range => ({ root: l.root, offset: l.offset * bytesOf(v), size });
   return { kind: "copy", from: at(from), to: at(to) };
 }
 

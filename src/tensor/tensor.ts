@@ -385,6 +385,8 @@ export class Tensor {
   /** Elements [from, to) along an axis; negative ends count from the end. */
   slice(axis: number, from: number, to?: number): Tensor {
     const at = normAxis(axis, this.shape.length, "slice");
+    // The op takes them for the schedule, which only reads from such slices; copies go by words of four bytes.
+    if (this.dtype === "u8") throw new ShapeError(`slice: takes f32, i32 or u32 tensors, got ${show(this)}`);
     const extent = this.shape[at];
     const end = (v: number) => (v < 0 ? v + extent : v);
     return unary("slice", this, { axis: at, from: end(from), to: end(to ?? extent) });

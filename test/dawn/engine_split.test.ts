@@ -1,6 +1,7 @@
 // Splitting: the layers, losses and optimizers of PyTorch's fixture under absurdly small limits, so that nearly every
 // operand is beyond the binding limit or every grid beyond the device's; and one real size at 1 MiB.
 import { afterEach, describe, expect, it } from "vitest";
+import { normalizePictures } from "../../src/data/prepare.ts";
 import { close, compile, init, nn, noGrad, optim, type Tensor, tensor } from "../../src/index.ts";
 import { runtime } from "../../src/runtime/context.ts";
 import type { DispatchStep } from "../../src/schedule/plan.ts";
@@ -104,6 +105,17 @@ describe("bindings of 1 MiB", () => {
       expect(mean[c]).toBeCloseTo(0.1 * m, 4);
       expect(variance[c]).toBeCloseTo(0.9 + 0.1 * v, 4);
     });
+  });
+
+  it("cuts pictures of bytes, whose rows may begin within a word", async () => {
+    const mean = [0.5, 0.4, 0.3];
+    const bytes = Uint8Array.from({ length: 40 * 75 }, (_, i) => (i * 37) % 256);
+    const run = async (limit: number) => {
+      await init({ limits: { maxStorageBufferBindingSize: limit } });
+      const x = tensor(bytes, [40, 5, 5, 3]);
+      return normalizePictures(x, { mean, std: mean }).data();
+    };
+    expect(await run(1024)).toEqual(await run(1 << 20));
   });
 
   it("says so when something cannot be cut", async () => {
