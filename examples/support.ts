@@ -1,6 +1,7 @@
 // What the example commands share: their ends (0, 1 for a failure, 2 for wrong usage, one sentence without a stack),
 // numbers from the command line, and the adapter's name.
 
+import { adapterName as nameOf } from "../src/gpu/device.ts";
 import { close, ThawError, UsageError } from "../src/index.ts";
 import { runtime } from "../src/runtime/context.ts";
 
@@ -30,7 +31,7 @@ export function wholeNumber(name: string, text: string, least: number): number {
 /** The adapter in use, as its driver describes it. */
 export async function adapterName(): Promise<string> {
   const { adapter } = await runtime().backend();
-  return adapter.description || adapter.device || adapter.vendor;
+  return nameOf(adapter);
 }
 
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -109,7 +109,7 @@ async function run(dir: string): Promise<number> {
     );
     const samples = await Promise.all(
       used(indices).map(async (i) => ({
-        ...(await folder.get(i)),
+        ...(await pictures.dataset.get(i)),
         label: 0,
         index: i,
         path: "",

@@ -2,29 +2,16 @@
 an epoch and one for the test. Called by finetune.ts with the folder of the exchange."""
 
 import json
-import struct
+import os
 import sys
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 
-TYPES = {"F32": np.float32, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../peers"))
 
-
-def read_safetensors(path):
-    with open(path, "rb") as f:
-        raw = f.read()
-    (length,) = struct.unpack("<Q", raw[:8])
-    header = json.loads(raw[8 : 8 + length])
-    header.pop("__metadata__", None)
-    out = {}
-    for name, entry in header.items():
-        begin, end = (8 + length + o for o in entry["data_offsets"])
-        array = np.frombuffer(raw[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
-        out[name] = torch.from_numpy(array.copy())
-    return out
+from read_safetensors import read_safetensors
 
 
 def main(folder):

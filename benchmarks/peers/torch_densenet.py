@@ -2,7 +2,6 @@
 
 import json
 import os
-import struct
 import sys
 import time
 
@@ -10,26 +9,10 @@ import time
 # it is: whoever spins holds the core that the other one needs. Read when torch loads, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-
-TYPES = {"F32": np.float32, "I32": np.int32, "I64": np.int64}
-
-
-def read_safetensors(path):
-    with open(path, "rb") as f:
-        raw = f.read()
-    (length,) = struct.unpack("<Q", raw[:8])
-    header = json.loads(raw[8 : 8 + length])
-    header.pop("__metadata__", None)
-    out = {}
-    for name, entry in header.items():
-        begin, end = (8 + length + o for o in entry["data_offsets"])
-        array = np.frombuffer(raw[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
-        out[name] = torch.from_numpy(array.copy())
-    return out
+from read_safetensors import read_safetensors
 
 
 def open_parts(model, what):

@@ -1,11 +1,11 @@
 // thaw finetune: a folder of pictures in, a run's folder out.
 
-import { ThawError, UsageError } from "../core/error.ts";
+import { ThawError } from "../core/error.ts";
 import { type FinetuneEvent, type FinetuneOptions, finetune, type Score } from "../train/index.ts";
 import type { Options, Values } from "./args.ts";
 import { command } from "./command.ts";
 import { duration, type Output, percent, plural, thousands } from "./output.ts";
-import { FREEZE } from "./shared_options.ts";
+import { FREEZE, frozenBatchNorm } from "./shared_options.ts";
 
 const OPTIONS = {
   model: { kind: "text", value: "M", help: "the architecture (default densenet121; thaw models lists them)" },
@@ -101,15 +101,12 @@ const scoreText = (what: string, s: Score | null) =>
   s ? `, ${what} accuracy ${percent(s.accuracy)}, loss ${s.loss.toFixed(4)}` : "";
 
 function optionsOf(v: Values<typeof OPTIONS>): FinetuneOptions {
-  const bn = v["frozen-bn"];
-  if (bn !== undefined && bn !== "running" && bn !== "batch")
-    throw new UsageError(`--frozen-bn must be running or batch, not ${bn}`);
   return {
     model: v.model,
     weights: v.weights,
     freeze: v.freeze,
     unfrozenBlocks: v["unfrozen-blocks"],
-    frozenBatchNorm: bn,
+    frozenBatchNorm: frozenBatchNorm(v["frozen-bn"]),
     head: v.head,
     imageSize: v["image-size"],
     epochs: v.epochs,
@@ -141,10 +138,7 @@ function startText(e: Of<"start">): string {
   const share = percent(e.trainable / e.parameters);
   return [
     `${e.model} from ${e.weights === "none" ? "random weights" : e.weights}, head ${e.head}: ${thousands(e.trainable)} of ${thousands(e.parameters)} parameters train (${share})`,
-    `${plural(e.train, "picture")} to train on, ${thousands(e.val)} for validation, ${thousands(e.test)} for the test; ${e.imageSize}×${e.imageSize} pixels, batches of ${e.batchSize}; ${plural(e.classes.length, "class")}: ${e.classes.join(", ")}`.replace(
-      "classs",
-      "classes",
-    ),
+    `${plural(e.train, "picture")} to train on, ${thousands(e.val)} for validation, ${thousands(e.test)} for the test; ${e.imageSize}×${e.imageSize} pixels, batches of ${e.batchSize}; ${plural(e.classes.length, "class", "classes")}: ${e.classes.join(", ")}`,
     `on ${e.adapter}`,
     `into ${e.run}`,
   ].join("\n");

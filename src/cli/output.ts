@@ -100,4 +100,5 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)}h${String(Math.floor(s / 60) % 60).padStart(2, "0")}m`;
 }
 
-export const plural = (n: number, what: string): string => `${thousands(n)} ${what}${n === 1 ? "" : "s"}`;
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${thousands(n)} ${n === 1 ? one : many}`;

@@ -1,5 +1,7 @@
 // Options that several commands have.
 
+import { UsageError } from "../core/error.ts";
+import type { FreezePolicy } from "../train/index.ts";
 import type { Options } from "./args.ts";
 
 export const FREEZE = {
@@ -25,3 +27,9 @@ export const FREEZE = {
   },
   "image-size": { kind: "whole", value: "N", help: "height and width of the network's input" },
 } as const satisfies Options;
+
+/** The value of --frozen-bn. */
+export function frozenBatchNorm(value: string | undefined): FreezePolicy["frozenBatchNorm"] {
+  if (value === undefined || value === "running" || value === "batch") return value;
+  throw new UsageError(`--frozen-bn must be running or batch, not ${value}`);
+}

@@ -9,7 +9,7 @@ import { applyPolicy, parseHead, replaceHead, summary } from "../train/index.ts"
 import type { Options } from "./args.ts";
 import { command } from "./command.ts";
 import { table, thousands } from "./output.ts";
-import { FREEZE } from "./shared_options.ts";
+import { FREEZE, frozenBatchNorm } from "./shared_options.ts";
 
 const OPTIONS = {
   ...FREEZE,
@@ -28,12 +28,13 @@ export const modelSummary = command({
     if (values.head !== undefined) parseHead(values.head);
     const model = nn.skipInit(() => create(name, { numClasses: classes }));
     if (values.head !== undefined) replaceHead(model, values.head, classes);
-    const bn = values["frozen-bn"];
-    if (bn !== undefined && bn !== "running" && bn !== "batch")
-      throw new UsageError(`--frozen-bn must be running or batch, not ${bn}`);
     const open = values["unfrozen-blocks"];
     const freeze = values.freeze ?? [open === undefined ? "none" : "trunk"];
-    applyPolicy(model, { freeze, unfrozenBlocks: open, frozenBatchNorm: bn });
+    applyPolicy(model, {
+      freeze,
+      unfrozenBlocks: open,
+      frozenBatchNorm: frozenBatchNorm(values["frozen-bn"]),
+    });
     const side = values["image-size"] ?? model.preprocessing.crop;
     if (side < 1) throw new UsageError(`--image-size must be a whole number of at least 1, not ${side}`);
     const { layers, parameters, trainable, buffers } = summary(model, side);

@@ -35,7 +35,7 @@ export const knownWeights = command({
     });
     out.result(
       { event: "done", name, path, downloaded: !before.present, licence: entry.licence },
-      `${name}: ${path}${before.present ? " (was there already)" : `, ${plural(entry.classes, "class")}`.replace("classs", "classes")}`,
+      `${name}: ${path}${before.present ? " (was there already)" : `, ${plural(entry.classes, "class", "classes")}`}`,
     );
   },
 });

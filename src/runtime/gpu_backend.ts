@@ -6,7 +6,7 @@ import { type HostArray, hostArray, viewBytes } from "../core/dtype.ts";
 import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
-import { type AdapterSummary, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
+import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Cut } from "../graph/cut.ts";
@@ -78,7 +78,7 @@ export class GpuBackend implements Backend {
   constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
     this.gpu = gpu;
     this.adapter = gpu.adapter;
-    this.name = gpu.adapter.description || gpu.adapter.device || gpu.adapter.vendor;
+    this.name = adapterName(gpu.adapter);
     this.#options = options;
     const buffers = new BufferStore(gpu);
     this.#ring = new Ring(buffers);

@@ -18,7 +18,7 @@ import type { RunInfo, RunOptions } from "./run_info.ts";
 import { newRunOptions, resumedOptions } from "./run_options.ts";
 import { RunRecord } from "./run_record.node.ts";
 import { type PreparedPictures, pictureSource, preparePictures } from "./source.ts";
-import { evaluate, type Score } from "./steps.ts";
+import { evaluate, type Score, scoreIn } from "./steps.ts";
 import { checkImageSize } from "./summary.ts";
 
 const EPOCHS = 10;
@@ -96,8 +96,7 @@ async function finish(
   if (test) {
     const where = () => "the test";
     const onProgress = (done: number, total: number) => tell({ event: "test", done, total });
-    const { loss, accuracy, count } = await evaluate(model, test, { where, onProgress });
-    score = { loss, accuracy, count };
+    score = scoreIn(await evaluate(model, test, { where, onProgress }));
   }
   await record.end("finished", score);
   return { ...common, val, test: score };

@@ -21,6 +21,7 @@ import {
   evaluator,
   type Network,
   type Score,
+  scoreIn,
   scoreOf,
   Tally,
   throttled,
@@ -137,7 +138,7 @@ class Run {
   async #validated(): Promise<Score | null> {
     try {
       const score = await this.#validate?.();
-      return score ? { loss: score.loss, accuracy: score.accuracy, count: score.count } : null;
+      return score ? scoreIn(score) : null;
     } catch (error) {
       if (this.#options.signal?.aborted) await this.#stop();
       throw this.#explained(error);

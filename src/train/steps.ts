@@ -84,6 +84,9 @@ export class Tally {
   }
 }
 
+/** The score alone of an evaluation that holds more. */
+export const scoreIn = ({ loss, accuracy, count }: Score): Score => ({ loss, accuracy, count });
+
 export function scoreOf({ loss, correct, count }: Sums): Score {
   return { loss: loss / count, accuracy: correct / count, count };
 }
