@@ -10,8 +10,7 @@ import { type Division, divide } from "./division.node.ts";
 import type { FinetuneEvent, FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 import { fit } from "./fit.ts";
 import { checkSchedule, type FitResult } from "./fit_options.ts";
-import { buildNetwork } from "./network.ts";
-import type { FreezeReport } from "./policy.ts";
+import { buildNetwork, type PreparedNetwork } from "./network.ts";
 import { hasImagenet, openPretrained } from "./pretrained.node.ts";
 import { RunFolder, runFolderFor } from "./run_folder.node.ts";
 import type { RunInfo, RunOptions } from "./run_info.ts";
@@ -137,14 +136,11 @@ async function optionsOf(
   return { runOptions, notes: [note] };
 }
 
-export interface BuiltNetwork {
-  readonly model: Classifier;
-  readonly head: string;
-  readonly report: FreezeReport;
-  readonly preprocessing: RunInfo["preprocessing"];
-}
-
-async function networkOf(o: RunOptions, division: Division, stored: RunInfo | null): Promise<BuiltNetwork> {
+async function networkOf(
+  o: RunOptions,
+  division: Division,
+  stored: RunInfo | null,
+): Promise<PreparedNetwork> {
   manualSeed(o.seed);
   // A resumed run has its weights in the checkpoint.
   const weights = stored ? null : await openPretrained(o.weights, o.model);

@@ -19,6 +19,7 @@ import type { BatchSource, TrainBatch } from "./source.ts";
 import {
   Diverged,
   evaluator,
+  IN_FLIGHT,
   type Network,
   type Score,
   scoreIn,
@@ -159,8 +160,8 @@ class Run {
     const p = this.#progress;
     const { signal, accumulate = 1, checkpointSeconds = 120 } = this.#options;
     const tally = new Tally(p.sums);
-    const settle = async () => {
-      p.sums = await tally.settle().catch((error) => {
+    const settle = async (leave = 0) => {
+      p.sums = await tally.settle(leave).catch((error) => {
         throw this.#explained(error);
       });
       p.seconds = elapsed();
@@ -181,7 +182,7 @@ class Run {
       await throttled();
       const now = performance.now();
       if (tally.full || now - told > TELL_MS) {
-        await settle();
+        await settle(IN_FLIGHT);
         told = now;
       }
       if (now - this.#saved >= checkpointSeconds * 1000) {

@@ -27,12 +27,19 @@ export interface NetworkOptions {
   readonly blank?: boolean;
 }
 
+export interface BuiltNetwork {
+  readonly model: Classifier;
+  readonly head: string;
+  readonly report: FreezeReport;
+}
+
+/** And how pictures are prepared for it. */
+export interface PreparedNetwork extends BuiltNetwork {
+  readonly preprocessing: Preprocessing;
+}
+
 /** Builds, loads and freezes. Throws DataError when the weights do not fit, naming an architecture that they do fit. */
-export function buildNetwork(options: NetworkOptions): {
-  model: Classifier;
-  head: string;
-  report: FreezeReport;
-} {
+export function buildNetwork(options: NetworkOptions): BuiltNetwork {
   return options.blank ? init.skipInit(() => build(options)) : build(options);
 }
 

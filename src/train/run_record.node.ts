@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import type { AdapterSummary } from "../gpu/device.ts";
 import { adapterName } from "../gpu/device.ts";
 import type { Division } from "./division.node.ts";
-import type { BuiltNetwork } from "./finetune.node.ts";
+import type { PreparedNetwork } from "./network.ts";
 import { type RunFolder, softwareVersions } from "./run_folder.node.ts";
 import type { RunInfo, RunOptions } from "./run_info.ts";
 import type { CheckpointStore, Progress } from "./snapshot.ts";
@@ -16,7 +16,7 @@ export interface RecordParts {
   /** The run.json of a run that goes on. */
   readonly stored: RunInfo | null;
   readonly division: Division;
-  readonly network: BuiltNetwork;
+  readonly network: PreparedNetwork;
   readonly options: RunOptions;
   readonly pictures: PreparedPictures;
   readonly adapter: AdapterSummary;

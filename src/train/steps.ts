@@ -62,10 +62,12 @@ export class Tally {
     return this.#pending.length >= MAX_PENDING;
   }
 
-  /** Reads what is pending. Throws Diverged naming the first batch whose loss is none. */
-  async settle(): Promise<Sums> {
-    const pending = this.#pending;
-    this.#pending = [];
+  /**
+   * Reads what is pending but for the newest `leave` results: reading what the device has not finished yet would let it
+   * run dry. Throws Diverged naming the first batch whose loss is none.
+   */
+  async settle(leave = 0): Promise<Sums> {
+    const pending = this.#pending.splice(0, Math.max(0, this.#pending.length - leave));
     for (const { result, count, where } of pending) {
       const [loss, correct] = await result.data();
       if (!Number.isFinite(loss)) throw new Diverged(`the loss became ${loss} in ${where}`);
@@ -151,7 +153,10 @@ export function trainStep<H extends object>(
   };
 }
 
-/** Resolves when at most two steps are unfinished on the device. */
+/** Steps that may be unfinished on the device when `throttled` resolves. */
+export const IN_FLIGHT = 2;
+
+/** Resolves when at most IN_FLIGHT steps are unfinished on the device. */
 export function throttled(): Promise<void> {
   return runtime().step();
 }
