@@ -32,6 +32,15 @@ export interface BoundRange {
   readonly size: number;
 }
 
+// Numbers of the WebGPU specification (GPUBufferUsage, GPUMapMode), so that no global is needed.
+const MAP_READ = 1;
+const COPY_SRC = 4;
+const COPY_DST = 8;
+const QUERY_RESOLVE = 512;
+
+/** Commands of one set of timestamps: a query set holds at most 4096. */
+const TIMED = 2048;
+
 /** Work of one submit at most, in estimated ms: a GPU shared with a screen must come up for air. */
 const SUBMIT_MS = 300;
 
@@ -101,6 +110,47 @@ export class Commander {
       this.dispatches++;
     }
     pass?.end();
+  }
+
+  /**
+   * Runs commands one by one with the device's clock around each: ms per command, 0 for copies. Null where the device
+   * has no timestamps.
+   */
+  async timed(commands: readonly Command[]): Promise<number[] | null> {
+    const { device, features } = this.#gpu;
+    if (!features.has("timestamp-query")) return null;
+    const out: number[] = [];
+    for (let start = 0; start < commands.length; start += TIMED)
+      out.push(...(await this.#timedPart(device, commands.slice(start, start + TIMED))));
+    return out;
+  }
+
+  async #timedPart(device: GPUDevice, commands: readonly Command[]): Promise<number[]> {
+    const querySet = device.createQuerySet({ type: "timestamp", count: 2 * commands.length });
+    const bytes = 16 * commands.length;
+    const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+    const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
+    const encoder = device.createCommandEncoder();
+    commands.forEach((c, i) => {
+      if (c.kind === "copy") {
+        encoder.copyBufferToBuffer(c.from, c.fromOffset, c.to, c.toOffset, c.bytes);
+        return;
+      }
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      });
+      pass.setPipeline(c.pipeline.pipeline);
+      pass.setBindGroup(0, c.group);
+      pass.dispatchWorkgroups(...c.grid);
+      pass.end();
+    });
+    encoder.resolveQuerySet(querySet, 0, 2 * commands.length, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
+    for (const o of [querySet, resolved, staging]) o.destroy();
+    return commands.map((c, i) => (c.kind === "copy" ? 0 : Number(ticks[2 * i + 1] - ticks[2 * i]) / 1e6));
   }
 
   /** Marks the end of a run, whose estimated cost refines the pace. */

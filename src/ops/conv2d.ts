@@ -26,6 +26,9 @@ import {
   type PointwiseCall,
   pointwiseDispatch,
   pointwiseFits,
+  rowDispatch,
+  rowFits,
+  rowPick,
   type StripCall,
   stripDispatch,
   stripPick,
@@ -201,6 +204,14 @@ function stripCall(c: Call<Conv2dAttrs>): StripCall {
   return { ...g, m: g.k, k: g.c, stride, dilation, pt: padding[0], pl: padding[2], x, y: c.outputs[0] };
 }
 
+/** How the weights of a strip's taps lie: by input channel, by output channel, tap by tap. */
+const stripWeights = ({ inputs: [, w] }: Call<Conv2dAttrs>, s: StripCall) => ({
+  w0: w.offset,
+  wk: s.kh * s.kw,
+  wm: w.batchStride,
+  wt: 1,
+});
+
 function strip(sg: boolean): Kernel<Conv2dAttrs> {
   return {
     name: sg ? "strip_sg" : "strip",
@@ -210,20 +221,27 @@ function strip(sg: boolean): Kernel<Conv2dAttrs> {
     pick: (c) => (sg ? stripPick(c.outputs[0].shape[3]) : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 }),
     dispatches: (c) => {
       const s = stripCall(c);
-      const taps = s.kh * s.kw;
       const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
-      return [
-        stripDispatch(
-          s,
-          sg,
-          c,
-          { w0: c.inputs[1].offset, wk: taps, wm: c.inputs[1].batchStride, wt: 1 },
-          rest,
-        ),
-      ];
+      return [stripDispatch(s, sg, c, stripWeights(c, s), rest)];
     },
   };
 }
+
+/** Rows of vec4s that keep their width: strips without tests inside. */
+const row: Kernel<Conv2dAttrs> = {
+  name: "row_sg",
+  when: (c) => c.device.subgroups && c.attrs.groups === 1 && rowFits(stripCall(c)),
+  score: (c) => (prefersSubgroups(c.device) ? 8.5 : 1.5),
+  space: { TG: [2, 1], SP: [8, 4] },
+  pick: (c) => rowPick(stripCall(c)),
+  dispatches: (c) => {
+    const s = stripCall(c);
+    const four = hooksOf(c.attrs, true);
+    const { prologue } = prologueHooks(c.attrs.prologue, false);
+    const hooks = prologue ? { ...four, prologue, prologue4: four.prologue } : four;
+    return [rowDispatch(s, c, stripWeights(c, s), { hooks, bind: bindOf(c.attrs), vectors: vectorsOf(c) })];
+  },
+};
 
 /** Cut over pictures, output channels, or input channels (parts added; bias, ReLU and prologue need the whole sum). */
 function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: Conv2dAttrs): SplitAxis[] {
@@ -285,7 +303,7 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise(false), strip(true), pointwise(true)],
+  kernels: [direct, strip(false), pointwise(false), strip(true), row, pointwise(true)],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },

@@ -8,7 +8,17 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
-import { NO_VECTORS, pointwiseDispatch, pointwiseFits, stripDispatch, stripPick } from "./conv_tiles.ts";
+import {
+  NO_VECTORS,
+  pointwiseDispatch,
+  pointwiseFits,
+  rowDispatch,
+  rowFits,
+  rowPick,
+  type StripCall,
+  stripDispatch,
+  stripPick,
+} from "./conv_tiles.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface InputAttrs extends ConvAttrs {
@@ -114,7 +124,35 @@ function pointwise(sg: boolean): Kernel<InputAttrs> {
   };
 }
 
-/** Stride 1: convolve gy with the taps reversed; the padding becomes what the kernel reaches beyond it. */
+/** gy convolved with the taps reversed; the padding becomes what the kernel reaches beyond it. */
+function stripCall({ inputs: [gy, w], outputs: [y], attrs }: Call<InputAttrs>): StripCall {
+  const g = geometry(y.shape, w.shape, attrs);
+  const { stride, dilation, padding } = attrs;
+  return {
+    n: g.n,
+    k: g.k,
+    m: g.c,
+    ih: g.oh,
+    iw: g.ow,
+    oh: g.ih,
+    ow: g.iw,
+    kh: g.kh,
+    kw: g.kw,
+    stride,
+    dilation,
+    pt: dilation[0] * (g.kh - 1) - padding[0],
+    pl: dilation[1] * (g.kw - 1) - padding[2],
+    x: gy,
+    y,
+  };
+}
+
+function stripWeights({ inputs: [, w] }: Call<InputAttrs>) {
+  const taps = w.shape[2] * w.shape[3];
+  return { w0: w.offset + taps - 1, wk: w.batchStride, wm: taps, wt: -1 };
+}
+
+/** Stride 1. */
 function strip(sg: boolean): Kernel<InputAttrs> {
   return {
     name: sg ? "strip_sg" : "strip",
@@ -125,34 +163,21 @@ function strip(sg: boolean): Kernel<InputAttrs> {
       const width = c.outputs[0].shape[3];
       return sg ? stripPick(width) : { TG: 1, SP: width >= 4 ? 4 : 2 };
     },
-    dispatches: (c) => {
-      const [gy, w] = c.inputs;
-      const [y] = c.outputs;
-      const g = geometry(y.shape, w.shape, c.attrs);
-      const taps = g.kh * g.kw;
-      const { stride, dilation, padding } = c.attrs;
-      const s = {
-        n: g.n,
-        k: g.k,
-        m: g.c,
-        ih: g.oh,
-        iw: g.ow,
-        oh: g.ih,
-        ow: g.iw,
-        kh: g.kh,
-        kw: g.kw,
-        stride,
-        dilation,
-        pt: dilation[0] * (g.kh - 1) - padding[0],
-        pl: dilation[1] * (g.kw - 1) - padding[2],
-        x: gy,
-        y,
-      };
-      const weights = { w0: w.offset + taps - 1, wk: w.batchStride, wm: taps, wt: -1 };
-      return [stripDispatch(s, sg, c, weights, { bind: BIND, vectors: NO_VECTORS })];
-    },
+    dispatches: (c) => [
+      stripDispatch(stripCall(c), sg, c, stripWeights(c), { bind: BIND, vectors: NO_VECTORS }),
+    ],
   };
 }
+
+/** Rows of vec4s that keep their width (conv_tiles.ts). */
+const row: Kernel<InputAttrs> = {
+  name: "row_sg",
+  when: (c) => c.device.subgroups && unitStride(c.attrs) && rowFits(stripCall(c)),
+  score: (c) => (prefersSubgroups(c.device) ? 8.5 : 1.5),
+  space: { TG: [2, 1], SP: [8, 4] },
+  pick: (c) => rowPick(stripCall(c)),
+  dispatches: (c) => [rowDispatch(stripCall(c), c, stripWeights(c), { bind: BIND, vectors: NO_VECTORS })],
+};
 
 function split([, w]: readonly TypeOf[], [y]: readonly TypeOf[], a: InputAttrs): SplitAxis[] {
   const axes: SplitAxis[] = [{ extent: y.shape[0], inputs: [0, null], outputs: [0], merge: "concat" }];
@@ -199,7 +224,7 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise(false), strip(true), pointwise(true)],
+  kernels: [direct, strip(false), pointwise(false), strip(true), row, pointwise(true)],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {

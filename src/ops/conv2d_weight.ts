@@ -122,12 +122,15 @@ interface Tile {
   readonly grid: (g: Geometry, c: Call<WeightAttrs>) => [number, number];
   readonly params: (c: Call<WeightAttrs>) => Record<string, number>;
   readonly uniforms: (g: Geometry, c: Call<WeightAttrs>) => Record<string, number>;
+  /** Each kernel row is a workgroup of its own (z counts rows, then parts). */
+  readonly perRow?: boolean;
 }
 
 function tiled(t: Tile, c: Call<WeightAttrs>): { parts: number; per: number } {
   const g = geo(c);
   const [gx, gy] = t.grid(g, c);
-  const per = ceilDiv(g.n, partsOf(g.n, gx * gy, c.device.software));
+  const tiles = gx * gy * (t.perRow ? g.kh : 1);
+  const per = ceilDiv(g.n, partsOf(g.n, tiles, c.device.software));
   return { parts: ceilDiv(g.n, per), per };
 }
 
@@ -158,7 +161,7 @@ function tileDispatches(t: Tile, c: Call<WeightAttrs>): Dispatch[] {
       ...prologueOffsets(c.inputs[2], c.inputs[3]),
       ...t.uniforms(g, c),
     },
-    grid: [tx, ty, parts],
+    grid: [tx, ty, t.perRow ? parts * g.kh : parts],
   };
   return parts > 1
     ? [first, joinParts({ scratch: "parts", count: parts, strides: [1, total] }, y, c.device)]
@@ -223,7 +226,51 @@ const pointwiseSg: Tile = {
   uniforms: (g) => ({ c: g.c, hw4: (g.ih * g.iw) / 4 }),
 };
 
+const channelGrid = (g: Geometry, c: Call<WeightAttrs>): [number, number] => [
+  ceilDiv(g.c, 8 * c.params.TC),
+  ceilDiv(g.k, 8 * c.params.TO),
+];
+
+const rowSg: Tile = {
+  shader: "conv2d_weight_row_sg",
+  vec: false,
+  perRow: true,
+  grid: channelGrid,
+  params: (c) => ({ TO: c.params.TO, TC: c.params.TC, KW: c.attrs.kernel[1] }),
+  uniforms: (g, { attrs: { padding } }) => ({
+    c: g.c,
+    ih: g.ih,
+    iw: g.iw,
+    oh: g.oh,
+    ow: g.ow,
+    kh: g.kh,
+    pt: padding[0],
+    pl: padding[2],
+  }),
+};
+
+const rollSg: Tile = {
+  shader: "conv2d_weight_roll_sg",
+  vec: true,
+  perRow: true,
+  grid: channelGrid,
+  params: (c) => ({ TO: c.params.TO, TC: c.params.TC, KW: c.attrs.kernel[1], PL: c.attrs.padding[2] }),
+  uniforms: (g, c) => ({ c: g.c, h: g.ih, w4: g.iw / 4, kh: g.kh, pt: c.attrs.padding[0], gh: g.oh }),
+};
+
 const single = (c: Call<WeightAttrs>) => c.attrs.groups === 1;
+
+/** Windows that roll: stride 1, no gaps between taps, few enough taps a row to hold in registers. */
+const rolls = ({ attrs: a }: Call<WeightAttrs>) =>
+  a.groups === 1 && [...a.stride, ...a.dilation].every((v) => v === 1) && a.kernel[1] > 1 && a.kernel[1] <= 5;
+
+/** Rows of vec4s that keep their width, with a window that reaches into the neighbours only. */
+function rollFits(c: Call<WeightAttrs>): boolean {
+  const [x, gy] = c.inputs;
+  const [, , pl, pr] = c.attrs.padding;
+  const aligned = [x.offset, x.batchStride, gy.offset, gy.batchStride, x.shape[3]].every((v) => v % 4 === 0);
+  return rolls(c) && aligned && pl + pr === c.attrs.kernel[1] - 1 && Math.max(pl, pr) <= 3;
+}
 
 function pointwiseFits(c: Call<WeightAttrs>): boolean {
   const a = c.attrs;
@@ -241,6 +288,16 @@ const kernels: readonly Kernel<WeightAttrs>[] = [
     when: (c) => c.device.subgroups && single(c),
     score: (c) => (prefersSubgroups(c.device) ? 8 : 1),
     space: { TO: [2, 1], TT: [4, 2] },
+  }),
+  tileKernel("row_sg", rowSg, {
+    when: (c) => c.device.subgroups && rolls(c),
+    score: (c) => (prefersSubgroups(c.device) ? 8.5 : 1.5),
+    space: { TO: [2, 1, 4], TC: [2, 1] },
+  }),
+  tileKernel("roll_sg", rollSg, {
+    when: (c) => c.device.subgroups && rollFits(c),
+    score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
+    space: { TO: [2, 1], TC: [2, 1] },
   }),
   tileKernel("pointwise_sg", pointwiseSg, {
     when: (c) => c.device.subgroups && single(c) && pointwiseFits(c),
@@ -327,6 +384,17 @@ defineOp<WeightAttrs>({
       note: "asymmetric",
       inputs: [t(1, 2, 6, 6), t(1, 2, 3, 3)],
       attrs: { ...plain, stride: [2, 2], padding: [0, 1, 0, 1] },
+    },
+    {
+      note: "rows of four",
+      inputs: [t(2, 19, 5, 8), t(2, 9, 5, 8)],
+      attrs: { ...plain, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "rows of four, uneven padding, batch norm on load",
+      inputs: [t(1, 10, 4, 12), t(1, 17, 6, 12), t(10), t(10)],
+      attrs: { ...plain, kernel: [2, 4], padding: [1, 2, 3, 0], prologue: "affineRelu" },
+      differentiable: false,
     },
     { note: "1x1", inputs: [t(3, 37, 4, 4), t(3, 19, 4, 4)], attrs: { ...plain, kernel: [1, 1] } },
     {

@@ -87,6 +87,57 @@ export function stripPick(ow: number): { TG: number; SP: number } {
   return { SP: stripLength(ow), TG: 1 };
 }
 
+/** Stride 1, rows of vec4s that keep their width, and a window that reaches no further than a strip. */
+export function rowFits(s: StripCall): boolean {
+  const right = s.kw - 1 - s.pl;
+  const unit = [...s.stride, ...s.dilation].every((v) => v === 1);
+  const aligned = [s.iw, s.x.offset, s.x.batchStride, s.y.offset, s.y.batchStride].every((v) => v % 4 === 0);
+  return unit && aligned && s.iw === s.ow && s.pl >= 0 && right >= 0 && s.kw <= 5;
+}
+
+/** Strip of 8 where rows are whole multiples of it. */
+export const rowPick = (s: { readonly ow: number; readonly m: number }): { TG: number; SP: number } => ({
+  SP: s.ow % 8 === 0 ? 8 : 4,
+  TG: s.m > 8 ? 2 : 1,
+});
+
+export function rowDispatch(
+  s: StripCall,
+  c: { params: Call["params"] },
+  weights: { w0: number; wk: number; wm: number; wt: number },
+  rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
+): Dispatch {
+  const { TG } = c.params;
+  const SP = s.ow % c.params.SP === 0 ? c.params.SP : 4;
+  const strips = s.ow / SP;
+  const total = s.n * s.oh * strips;
+  const { k, m, ih, oh, kh, pt } = s;
+  return {
+    shader: "conv2d_row_sg",
+    params: { TG, SP, KW: s.kw, PL: s.pl },
+    hooks: rest.hooks,
+    bind: { ...rest.bind, x4: rest.bind.x },
+    uniforms: {
+      k,
+      m,
+      ih,
+      w: s.ow,
+      oh,
+      strips,
+      total,
+      kh,
+      pt,
+      x0: s.x.offset,
+      xn: s.x.batchStride,
+      y0: s.y.offset,
+      yn: s.y.batchStride,
+      ...weights,
+      ...rest.vectors,
+    },
+    grid: [ceilDiv(total, 8), ceilDiv(m, 8 * TG), 1],
+  };
+}
+
 export function stripDispatch(
   s: StripCall,
   sg: boolean,

@@ -73,6 +73,8 @@ export class GpuBackend implements Backend {
   readonly #unreachable: FinalizationRegistry<DeviceBuffer>;
   readonly #plans = new Map<string, Prepared>();
   readonly #compiled = new WeakMap<Cut, Prepared>();
+  /** The compiled plan that ran last. */
+  #last: Prepared | null = null;
   #compiledPlans = new Set<WeakRef<Prepared>>();
 
   constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
@@ -132,6 +134,7 @@ export class GpuBackend implements Backend {
   async run(cut: Cut, run: Run, reuse: boolean): Promise<void> {
     this.gpu.check();
     const prepared = await this.#prepared(cut, reuse);
+    if (reuse) this.#last = prepared;
     await this.#saveOutputs(prepared);
     this.#fillLeaves(prepared, runLeaves(cut), run);
     this.#runHoisted(prepared);
@@ -164,6 +167,22 @@ export class GpuBackend implements Backend {
       if (ringed) this.#ring.hold(offset, result, needed);
       else o.held = { result, needed };
     });
+  }
+
+  /**
+   * Device time in ms of every step of the compiled plan that ran last, `rounds` times: the lowest of each. The plan
+   * runs for real, on whatever its leaves hold, so its effects happen. Null where the device has no clock.
+   */
+  async profile(rounds: number): Promise<{ plan: Plan; ms: number[] } | null> {
+    const prepared = this.#last;
+    if (!prepared) return null;
+    let best: number[] | null = null;
+    for (let r = 0; r < rounds; r++) {
+      const ms = await this.#devices.commander.timed(prepared.commands);
+      if (!ms) return null;
+      best = best ? best.map((b, i) => Math.min(b, ms[i])) : ms;
+    }
+    return { plan: prepared.plan, ms: best as number[] };
   }
 
   async #prepared(cut: Cut, reuse: boolean): Promise<Prepared> {
