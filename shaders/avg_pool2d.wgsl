@@ -1,5 +1,6 @@
-// avg_pool2d — y = Σ x over the window / divisor. `rows` and `cols` give the window of an output along an axis as
-// (from, to, extent with padding); the adaptive windows are spliced in. One invocation per output.
+// avg_pool2d — y = Σ pro(x) over the window / divisor. `rows` and `cols` give the window of an output along an axis as
+// (from, to, extent with padding); the adaptive windows are spliced in, as is a batch norm applied on load. One
+// invocation per output.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -23,11 +24,20 @@ struct Sizes {
   pr: i32,
   include: i32,
   divisor: f32,
+  scale0: u32,
+  shift0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read> shift: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+//@include math
+
+fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
+fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 
 fn fixed_window(start: i32, k: i32, size: i32, trail: i32) -> vec3<i32> {
   let end = min(start + k, size + trail);
@@ -48,11 +58,12 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3
   let s = cols(at % u.ow);
   let c = at / (u.ow * u.oh) % u.c;
   let n = u32(at / (u.ow * u.oh * u.c));
+  let ch = channel(u32(c));
   var acc = 0.0;
   for (var h = r.x; h < r.y; h++) {
     let row = u.x0 + n * u.xn + u32((c * u.ih + h) * u.iw);
     for (var w = s.x; w < s.y; w++) {
-      acc += x[row + u32(w)];
+      acc += prologue(x[row + u32(w)], ch);
     }
   }
   var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));

@@ -35,7 +35,8 @@ struct Sizes {
 
 fn load_b(i: u32) -> V { return V(0.0); } //@hook
 fn channel(c: u32) -> vec4<f32> { return vec4<f32>(1.0, 0.0, 0.0, 0.0); } //@hook
-fn f(a: V, b: V, s: vec4<f32>) -> V { return a; } //@hook
+fn extra(c: u32) -> f32 { return 0.0; } //@hook
+fn f(a: V, b: V, s: vec4<f32>, k: f32) -> V { return a; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
@@ -45,7 +46,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
     if (at < u.total) {
       let i = at % (u.plane * u.c);
       let n = at / (u.plane * u.c);
-      y[u.y0 + n * u.yn + i] = f(a[u.a0 + n * u.an + i], load_b(u.b0 + n * u.bn + i), channel(i / u.plane));
+      let c = i / u.plane;
+      y[u.y0 + n * u.yn + i] = f(a[u.a0 + n * u.an + i], load_b(u.b0 + n * u.bn + i), channel(c), extra(c));
     }
   }
 }

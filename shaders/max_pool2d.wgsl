@@ -1,7 +1,8 @@
 // max_pool2d — y = the largest x of the window, at = its position h·W + w in the plane; ties give the first in row
-// order, NaN is largest. One invocation per output. Floats are compared as ordered integers, because WGSL comparisons
-// may assume that there are no NaNs.
+// order, NaN is largest. One invocation makes SEG neighbouring outputs of a row. Floats are compared as ordered
+// integers, because WGSL comparisons may assume that there are no NaNs.
 const WG = 64u; //@param
+const SEG = 1u; //@param
 
 struct Sizes {
   total: u32,
@@ -47,33 +48,37 @@ fn order(v: f32) -> u32 {
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
   let i = (w.y * g.x + w.x) * WG + l;
-  if (i >= u.total) {
+  let segments = (u.ow + SEG - 1u) / SEG;
+  if (i >= u.total * segments) {
     return;
   }
-  let q = i32(i % u.ow);
-  let p = i32(i / u.ow % u.oh);
-  let c = i / (u.ow * u.oh) % u.c;
-  let n = i / (u.ow * u.oh * u.c);
+  let row = i / segments;
+  let q0 = i % segments * SEG;
+  let p = i32(row % u.oh);
+  let c = row / u.oh % u.c;
+  let n = row / (u.oh * u.c);
   let plane = u.x0 + n * u.xn + c * u.ih * u.iw;
-  var best = 0u;
-  var spot = 0u;
-  for (var r = 0u; r < u.kh; r++) {
-    let h = p * i32(u.sh) - u.pt + i32(r * u.dh);
-    if (h >= 0 && h < i32(u.ih)) {
-      for (var s = 0u; s < u.kw; s++) {
-        let k = q * i32(u.sw) - u.pl + i32(s * u.dw);
-        if (k >= 0 && k < i32(u.iw)) {
-          let here = u32(h) * u.iw + u32(k);
-          let v = order(x[plane + here]);
-          if (v > best) {
-            best = v;
-            spot = here;
+  let out = (c * u.oh + u32(p)) * u.ow;
+  for (var q = q0; q < min(q0 + SEG, u.ow); q++) {
+    var best = 0u;
+    var spot = 0u;
+    for (var r = 0u; r < u.kh; r++) {
+      let h = p * i32(u.sh) - u.pt + i32(r * u.dh);
+      if (h >= 0 && h < i32(u.ih)) {
+        for (var s = 0u; s < u.kw; s++) {
+          let k = i32(q * u.sw) - u.pl + i32(s * u.dw);
+          if (k >= 0 && k < i32(u.iw)) {
+            let here = u32(h) * u.iw + u32(k);
+            let v = order(x[plane + here]);
+            if (v > best) {
+              best = v;
+              spot = here;
+            }
           }
         }
       }
     }
+    y[u.y0 + n * u.yn + out + q] = x[plane + spot];
+    at[u.i0 + n * u.in_ + out + q] = i32(spot);
   }
-  let o = c * u.oh * u.ow + i % (u.oh * u.ow);
-  y[u.y0 + n * u.yn + o] = x[plane + spot];
-  at[u.i0 + n * u.in_ + o] = i32(spot);
 }

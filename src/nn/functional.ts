@@ -147,6 +147,7 @@ export function avgPool2d(
     adaptive: null,
     countIncludePad,
     divisor: divisorOverride,
+    prologue: "none",
   };
   return applyOp("avgPool2d", [x], attrs)[0];
 }
@@ -158,6 +159,7 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
     adaptive: pair(outputSize, "adaptiveAvgPool2d: output size", 1),
     countIncludePad: true,
     divisor: null,
+    prologue: "none",
   };
   return applyOp("avgPool2d", [x], attrs)[0];
 }

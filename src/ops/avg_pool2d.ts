@@ -1,20 +1,34 @@
 // avgPool2d — y[n,c,p,q] = Σ x over the window / divisor: with fixed windows (kernel, stride, padding; divisor the
 // padded or the real window, or given), or adaptive ones (from ⌊p·H/OH⌋ to ⌈(p+1)·H/OH⌉). PyTorch's AvgPool2d and
-// AdaptiveAvgPool2d. Its gradient avgPool2dInput gathers gy / divisor of the windows that cover an element.
+// AdaptiveAvgPool2d. x may be transformed on load as a convolution's is (attrs.prologue; inputs x, scale, shift). Its
+// gradient avgPool2dInput gathers gy / divisor of the windows that cover an element.
 
 import { numel, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
-import { type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
+import { applyPrologue, type Prologue, prologueHooks, prologueOffsets } from "./conv_shape.ts";
 import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms } from "./pool_shape.ts";
+import { type PoolAttrs, poolOutput, poolUniforms, segment } from "./pool_shape.ts";
 
 export interface AvgAttrs extends PoolAttrs {
   /** Output size of adaptive pooling; null for fixed windows. */
   readonly adaptive: readonly [number, number] | null;
   readonly countIncludePad: boolean;
   readonly divisor: number | null;
+  readonly prologue: Prologue;
 }
+
+interface InputAttrs extends AvgAttrs {
+  readonly size: readonly [number, number];
+}
+
+/** Windows that lie side by side, all inside the input. */
+export const tiles = (a: AvgAttrs): boolean =>
+  !a.adaptive &&
+  !a.ceilMode &&
+  a.kernel.every((k, i) => k === a.stride[i]) &&
+  a.padding.every((p) => p === 0);
 
 function outputShape(x: TypeOf, a: AvgAttrs): [number, number, number, number] {
   if (!a.adaptive) return poolOutput("avgPool2d", x, a);
@@ -67,7 +81,8 @@ function walk(
   }
 }
 
-function forward(x: NDArray, a: AvgAttrs): NDArray {
+function forward([x0, scale, shift]: readonly NDArray[], a: AvgAttrs): NDArray {
+  const x = applyPrologue(x0, a.prologue, scale, shift);
   const shape = outputShape(x, a);
   const out = new Float64Array(numel(shape));
   walk(x.shape, shape, a, (i, o, k) => {
@@ -105,25 +120,102 @@ function uniforms(c: Call<AvgAttrs>, x: readonly number[], y: readonly number[])
   };
 }
 
-function kernel(shader: string, adaptive: Record<string, string>, backward: boolean): Kernel<AvgAttrs> {
-  return {
-    name: "window",
-    dispatches: (c) => {
-      const WG = streamGroup(c);
-      const [i, o] = backward ? [c.outputs[0], c.inputs[0]] : [c.inputs[0], c.outputs[0]];
-      return [
-        {
-          shader,
-          params: { WG },
-          hooks: c.attrs.adaptive ? adaptive : {},
-          bind: { x: { in: 0 }, y: { out: 0 } },
-          uniforms: uniforms(c, i.shape, o.shape),
-          grid: foldGrid(ceilDiv(numel(c.outputs[0].shape), WG), c.device),
-        },
-      ];
-    },
-  };
+/** The operands of the batch norm on load, where there is one. */
+function loaded(c: Call<AvgAttrs>) {
+  const fused = c.attrs.prologue !== "none";
+  const bind: Record<string, Bound> = fused ? { scale: { in: 1 }, shift: { in: 2 } } : {};
+  const offsets = prologueOffsets(c.inputs[1], c.inputs[2]);
+  return { bind, offsets, hooks: prologueHooks(c.attrs.prologue, false) };
 }
+
+/** Any windows: one invocation an output. */
+const windows: Kernel<AvgAttrs> = {
+  name: "window",
+  dispatches: (c) => {
+    const WG = streamGroup(c);
+    const { bind, offsets, hooks } = loaded(c);
+    const [x, y] = [c.inputs[0].shape, c.outputs[0].shape];
+    return [
+      {
+        shader: "avg_pool2d",
+        params: { WG },
+        hooks: c.attrs.adaptive ? { ...hooks, ...ADAPTIVE } : hooks,
+        bind: { x: { in: 0 }, y: { out: 0 }, ...bind },
+        uniforms: { ...uniforms(c, x, y), ...offsets },
+        grid: foldGrid(ceilDiv(numel(y), WG), c.device),
+      },
+    ];
+  },
+};
+
+/** One invocation an element of the gradient. */
+const windowsInput: Kernel<InputAttrs> = {
+  name: "window",
+  dispatches: (c) => {
+    const WG = streamGroup(c);
+    const [y, x] = [c.inputs[0].shape, c.outputs[0].shape];
+    return [
+      {
+        shader: "avg_pool2d_input",
+        params: { WG },
+        hooks: c.attrs.adaptive ? ADAPTIVE_INPUT : {},
+        bind: { x: { in: 0 }, y: { out: 0 } },
+        uniforms: uniforms(c, x, y),
+        grid: foldGrid(ceilDiv(numel(x), WG), c.device),
+      },
+    ];
+  },
+};
+
+/** Side by side: the rows that invocations count are those of the output, whichever way. */
+function tileDispatch<A extends AvgAttrs>(c: Call<A>, shader: string, pooled: TypeOf, whole: TypeOf) {
+  const WG = streamGroup(c);
+  const SEG = segment(c);
+  const [from, to] = [c.inputs[0], c.outputs[0]];
+  const rows = numel(to.shape.slice(0, 3));
+  const [, ch, ih, iw] = whole.shape;
+  const [, , oh, ow] = pooled.shape;
+  const [kh, kw] = c.attrs.kernel;
+  return {
+    shader,
+    params: { WG, SEG },
+    bind: { x: { in: 0 }, y: { out: 0 } },
+    uniforms: {
+      total: rows,
+      x0: from.offset,
+      xn: from.batchStride,
+      y0: to.offset,
+      yn: to.batchStride,
+      c: ch,
+      ih,
+      iw,
+      oh,
+      ow,
+      kh,
+      kw,
+      divide: 1 / (c.attrs.divisor ?? kh * kw),
+    },
+    grid: foldGrid(ceilDiv(rows * ceilDiv(ow, SEG), WG), c.device),
+  } satisfies Dispatch;
+}
+
+const tiled: Kernel<AvgAttrs> = {
+  name: "tiles",
+  when: (c) => tiles(c.attrs),
+  score: () => 1,
+  dispatches: (c) => {
+    const d = tileDispatch(c, "avg_pool2d_tiles", c.outputs[0], c.inputs[0]);
+    const { bind, offsets, hooks } = loaded(c);
+    return [{ ...d, hooks, bind: { ...d.bind, ...bind }, uniforms: { ...d.uniforms, ...offsets } }];
+  },
+};
+
+const tiledInput: Kernel<InputAttrs> = {
+  name: "tiles",
+  when: (c) => tiles(c.attrs),
+  score: () => 1,
+  dispatches: (c) => [tileDispatch(c, "avg_pool2d_tiles_input", c.inputs[0], c.outputs[0])],
+};
 
 const split = (shape: readonly number[]): SplitAxis[] =>
   [0, 1].map((d) => ({ extent: shape[d], inputs: [d], outputs: [d], merge: "concat" as const }));
@@ -137,6 +229,7 @@ const plain = {
   adaptive: null,
   countIncludePad: true,
   divisor: null,
+  prologue: "none",
 } as const;
 
 const CASES: readonly { note?: string; x: number[]; attrs: AvgAttrs }[] = [
@@ -152,6 +245,11 @@ const CASES: readonly { note?: string; x: number[]; attrs: AvgAttrs }[] = [
     x: [1, 2, 7, 8],
     attrs: { ...plain, kernel: [3, 2], stride: [2, 3], padding: [1, 1, 0, 0], ceilMode: true },
   },
+  {
+    note: "columns and rows left over",
+    x: [2, 2, 7, 20],
+    attrs: { ...plain, kernel: [3, 2], stride: [3, 2] },
+  },
   { note: "given divisor", x: [1, 1, 4, 4], attrs: { ...plain, divisor: 3 } },
   { note: "adaptive", x: [2, 3, 7, 5], attrs: { ...plain, adaptive: [3, 2] } },
   { note: "global", x: [2, 3, 4, 7], attrs: { ...plain, adaptive: [1, 1] } },
@@ -166,20 +264,33 @@ const covered = (a: AvgAttrs, [h, w]: readonly number[]) =>
 defineOp<AvgAttrs>({
   name: "avgPool2d",
   infer: ([x], a) => [{ shape: outputShape(x, a), dtype: "f32" }],
-  ref: ([x], a) => [forward(x, a)],
-  vjp: ({ inputs: [x], attrs, gy: [g] }) => [
-    g && call("avgPool2dInput", [g], { ...attrs, size: [x.shape[2], x.shape[3]] }),
-  ],
-  terms: ([x], a) => covered(a, x.shape.slice(2)) + 3,
+  ref: (inputs, a) => [forward(inputs, a)],
+  vjp: ({ inputs: [x], attrs, gy: [g] }) => {
+    if (attrs.prologue !== "none")
+      throw new Error("avgPool2d: fused forms are made after backward, never before");
+    return [g && call("avgPool2dInput", [g], { ...attrs, size: [x.shape[2], x.shape[3]] })];
+  },
+  terms: ([x], a) => covered(a, x.shape.slice(2)) + 6,
+  magnitude: (inputs, a) => {
+    const abs = inputs.map((t) => mapArray(t, Math.abs));
+    return [forward(abs, { ...a, prologue: a.prologue === "none" ? "none" : "affine" })];
+  },
   cost: ([x]) => ({ flops: numel(x.shape) }),
-  kernels: [kernel("avg_pool2d", ADAPTIVE, false)],
-  samples: CASES.map(({ note, x, attrs }) => ({ note, inputs: [{ shape: x }], attrs })),
-  split: ([x]) => split(x.shape),
+  kernels: [windows, tiled],
+  samples: [
+    ...CASES.map(({ note, x, attrs }) => ({ note, inputs: [{ shape: x }], attrs })),
+    ...CASES.slice(0, 3).map(({ x, attrs }) => ({
+      note: "batch norm on load",
+      inputs: [{ shape: x }, { shape: [x[1]] }, { shape: [x[1]] }],
+      attrs: { ...attrs, prologue: "affineRelu" as const },
+      differentiable: false,
+    })),
+  ],
+  split: ([x, ...vectors]) => [
+    { extent: x.shape[0], inputs: [0, ...vectors.map(() => null)], outputs: [0], merge: "concat" },
+    { extent: x.shape[1], inputs: [1, ...vectors.map(() => 0)], outputs: [1], merge: "concat" },
+  ],
 });
-
-interface InputAttrs extends AvgAttrs {
-  readonly size: readonly [number, number];
-}
 
 function backward(g: NDArray, a: InputAttrs): NDArray {
   const shape = [g.shape[0], g.shape[1], a.size[0], a.size[1]];
@@ -197,7 +308,7 @@ defineOp<InputAttrs>({
   terms: (_i, a) => covered(a, a.size) + 3,
   magnitude: ([g], a) => [backward(mapArray(g, Math.abs), a)],
   cost: (_i, [y]) => ({ flops: numel(y.shape) }),
-  kernels: [kernel("avg_pool2d_input", ADAPTIVE_INPUT, true) as Kernel<InputAttrs>],
+  kernels: [windowsInput, tiledInput],
   samples: CASES.map(({ note, x, attrs }) => ({
     note,
     inputs: [{ shape: outputShape({ shape: x, dtype: "f32" }, attrs) }],

@@ -2,7 +2,7 @@
 // Its gradient gx = (gmean[c] + 2·gvar[c]·(x - mean[c])) / M is the op statsInput. Two passes, never E[x²] - E[x]².
 
 import { ShapeError } from "../core/error.ts";
-import { numel, show } from "../core/shape.ts";
+import { numel, sameShape, show } from "../core/shape.ts";
 import { mapArray } from "../graph/array.ts";
 import type { Attrs, Value } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
@@ -51,7 +51,12 @@ defineOp({
     if (!gm && !gv) return [null];
     const zero = () => full(mean.shape, 0);
     const { n, plane } = channelsOf(x, "channelStats");
-    return [call("statsInput", [x, mean, gm ?? zero(), gv ?? zero()], { count: n * plane })];
+    return [
+      call("statsInput", [x, mean, gm ?? zero(), gv ?? zero()], {
+        count: n * plane,
+        before: false,
+      }),
+    ];
   },
   terms: ([x]) => numel(x.shape) / x.shape[1],
   magnitude: ([x]) => {
@@ -95,51 +100,80 @@ defineOp({
 interface CountAttrs extends Attrs {
   /** Values per channel of the whole batch, of which x may be a part. */
   readonly count: number;
+  /** The second input is a tensor to add to. */
+  readonly before: boolean;
+}
+
+/** x, what it is added to, and the vectors mean, gmean, gvar. */
+function roles<T>(
+  inputs: readonly T[],
+  { before }: CountAttrs,
+): { x: T; before: T | null; vectors: readonly T[] } {
+  return { x: inputs[0], before: before ? inputs[1] : null, vectors: inputs.slice(before ? 2 : 1) };
 }
 
 defineOp<CountAttrs>({
   name: "statsInput",
-  infer: ([x, ...vectors]) => {
+  infer: (inputs, a) => {
+    const { x, before, vectors } = roles(inputs, a);
     checkVectors("statsInput", x, vectors);
+    if (before && !sameShape(before.shape, x.shape))
+      throw new ShapeError(`statsInput: ${show(before)} is not of the shape of ${show(x)}`);
     return [{ shape: x.shape, dtype: "f32" }];
   },
-  ref: ([x, mean, gm, gv], { count }) => [
-    mapChannels(x, (v, c) => (gm.data[c] + 2 * gv.data[c] * (v - mean.data[c])) / count),
-  ],
-  terms: () => 3,
-  magnitude: ([x, mean, gm, gv], { count }) => {
-    const { abs } = Math;
+  ref: (inputs, a) => {
+    const { x, before, vectors } = roles(inputs, a);
+    const [mean, gm, gv] = vectors;
     return [
       mapChannels(
         x,
-        (v, c) => (abs(gm.data[c]) + 2 * abs(gv.data[c]) * (abs(v) + abs(mean.data[c]))) / count,
+        (v, c, i) => (before?.data[i] ?? 0) + (gm.data[c] + 2 * gv.data[c] * (v - mean.data[c])) / a.count,
+      ),
+    ];
+  },
+  terms: () => 4,
+  magnitude: (inputs, a) => {
+    const { abs } = Math;
+    const { x, before, vectors } = roles(inputs, a);
+    const [mean, gm, gv] = vectors;
+    return [
+      mapChannels(
+        x,
+        (v, c, i) =>
+          abs(before?.data[i] ?? 0) +
+          (abs(gm.data[c]) + 2 * abs(gv.data[c]) * (abs(v) + abs(mean.data[c]))) / a.count,
       ),
     ];
   },
   cost: ([x]) => ({ flops: 3 * numel(x.shape) }),
   kernels: [
     channelMap(
-      1,
-      () => ({
+      ({ before }) => (before ? 2 : 1),
+      ({ before }) => ({
         channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c] * u.e0, 2.0 * v2[u.o2 + c] * u.e0, 0.0);",
-        body: (vec) =>
-          vec ? "return fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y));" : "return fma(s.z, a - s.x, s.y);",
+        body: (vec) => {
+          const y = vec ? "fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y))" : "fma(s.z, a - s.x, s.y)";
+          return `return ${before ? `b + ${y}` : y};`;
+        },
       }),
       (c) => [1 / c.attrs.count],
     ),
   ],
-  samples: [
-    {
-      inputs: [{ shape: [2, 3, 4, 4] }, { shape: [3] }, { shape: [3] }, { shape: [3] }],
-      attrs: { count: 32 },
-    },
-    {
-      inputs: [{ shape: [3, 2, 3, 3] }, { shape: [2] }, { shape: [2] }, { shape: [2] }],
-      attrs: { count: 54 },
-    },
-  ],
-  split: ([x]) => [
-    { extent: x.shape[0], inputs: [0, null, null, null], outputs: [0], merge: "concat" },
-    { extent: x.shape[1], inputs: [1, 0, 0, 0], outputs: [1], merge: "concat" },
-  ],
+  samples: [false, true].flatMap((before) => {
+    const sample = (shape: readonly number[], count: number) => ({
+      inputs: [...(before ? [{ shape }] : []), { shape }, ...[0, 1, 2].map(() => ({ shape: [shape[1]] }))],
+      attrs: { count, before },
+    });
+    return [sample([2, 3, 4, 4], 32), sample([3, 2, 3, 3], 54)];
+  }),
+  split: (inputs, _outputs, a) => {
+    const { x, before, vectors } = roles(inputs, a);
+    const axis = (d: 0 | 1) => ({
+      extent: x.shape[d],
+      inputs: [d, ...(before ? [d] : []), ...vectors.map(() => (d === 1 ? 0 : null))],
+      outputs: [d],
+      merge: "concat" as const,
+    });
+    return [axis(0), axis(1)];
+  },
 });

@@ -55,6 +55,8 @@ export function sumChannels(x: NDArray, f: (v: number, c: number, i: number) => 
 export interface ChannelHooks {
   /** Body of `channel(c)`: the channel's values as a vec4, from v0…v4 and e0, e1. */
   readonly channel: string;
+  /** Body of `extra(c)`: a fifth value of the channel, `k` in `f`. */
+  readonly extra?: string;
   /** Body of `f(a, b, s)` (map) or `term(a, b, s, m)` (reduce), for V = f32 or vec4<f32>. */
   readonly body: (vec: boolean) => string;
 }
@@ -66,7 +68,7 @@ export interface ReduceHooks extends ChannelHooks {
   readonly finish: string;
 }
 
-const vec4Able = (plane: number, operands: readonly Operand[]) =>
+export const vec4Able = (plane: number, operands: readonly Operand[]) =>
   plane % 4 === 0 && operands.every((o) => o.offset % 4 === 0 && o.batchStride % 4 === 0);
 
 /** The large operands of a call: a, optionally b; the vectors follow them. */
@@ -85,12 +87,14 @@ function operands<A extends Attrs>(c: Call<A>, large: 1 | 2) {
 
 /** y[n,c,i] = f(a[n,c,i], b[n,c,i], channel values): one kernel, vec4 along the plane where that fits. */
 export function channelMap<A extends Attrs>(
-  large: 1 | 2,
+  largeOf: 1 | 2 | ((a: A) => 1 | 2),
   hooksOf: (a: A) => ChannelHooks,
   scalars: (call: Call<A>) => readonly number[],
 ): Kernel<A> {
+  const count = (c: Call<A>) => (typeof largeOf === "number" ? largeOf : largeOf(c.attrs));
   const dispatch = (c: Call<A>, vec: boolean): Dispatch => {
     const hooks = hooksOf(c.attrs);
+    const large = count(c);
     const { big, bind, offsets } = operands(c, large);
     const [y] = c.outputs;
     const g = channelsOf(y, "channelMap");
@@ -106,6 +110,7 @@ export function channelMap<A extends Attrs>(
       hooks: {
         channel: hooks.channel,
         f: hooks.body(vec),
+        ...(hooks.extra ? { extra: hooks.extra } : {}),
         ...(large === 2 ? { load_b: "return b[i];" } : {}),
       },
       bind: { ...bind, y: { out: 0 } },
@@ -129,7 +134,7 @@ export function channelMap<A extends Attrs>(
   return {
     name: "map",
     dispatches: (c) => {
-      const { big } = operands(c, large);
+      const { big } = operands(c, count(c));
       return [dispatch(c, vec4Able(channelsOf(c.outputs[0], "channelMap").plane, [...big, c.outputs[0]]))];
     },
   };

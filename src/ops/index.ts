@@ -16,6 +16,7 @@ import "./max_pool2d.ts";
 import "./movement.ts";
 import "./normalize.ts";
 import "./normalize_grad.ts";
+import "./normalize_pass.ts";
 import "./normalize_vectors.ts";
 import "./pad.ts";
 import "./reduce.ts";

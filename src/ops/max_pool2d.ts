@@ -4,10 +4,10 @@
 
 import { numel } from "../core/shape.ts";
 import { ndarray } from "../graph/array.ts";
-import { defineOp, type SplitAxis } from "../graph/op.ts";
+import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms } from "./pool_shape.ts";
+import { type PoolAttrs, poolOutput, poolUniforms, segment } from "./pool_shape.ts";
 
 const larger = (v: number, best: number) => v > best || Number.isNaN(v);
 
@@ -80,13 +80,15 @@ defineOp<PoolAttrs>({
         const [x] = c.inputs;
         const [y, at] = c.outputs;
         const WG = streamGroup(c);
+        const SEG = segment(c);
+        const rows = numel(y.shape) / y.shape[3];
         return [
           {
             shader: "max_pool2d",
-            params: { WG },
+            params: { WG, SEG },
             bind: { x: { in: 0 }, y: { out: 0 }, at: { out: 1 } },
             uniforms: {
-              total: numel(y.shape),
+              total: rows,
               x0: x.offset,
               xn: x.batchStride,
               y0: y.offset,
@@ -95,7 +97,7 @@ defineOp<PoolAttrs>({
               in_: at.batchStride,
               ...poolUniforms(x.shape, y.shape, c.attrs),
             },
-            grid: foldGrid(ceilDiv(numel(y.shape), WG), c.device),
+            grid: foldGrid(ceilDiv(rows * ceilDiv(y.shape[3], SEG), WG), c.device),
           },
         ];
       },
@@ -146,6 +148,37 @@ interface InputAttrs extends PoolAttrs {
   readonly size: readonly [number, number];
 }
 
+/** An invocation for each element of y, or for each row. */
+function gradientKernel(name: string, shader: string, rows: boolean): Kernel<InputAttrs> {
+  return {
+    name,
+    dispatches: (c) => {
+      const [g, at] = c.inputs;
+      const [y] = c.outputs;
+      const WG = streamGroup(c);
+      const total = numel(rows ? y.shape.slice(0, 3) : y.shape);
+      return [
+        {
+          shader,
+          params: { WG },
+          bind: { g: { in: 0 }, at: { in: 1 }, y: { out: 0 } },
+          uniforms: {
+            total,
+            g0: g.offset,
+            gn: g.batchStride,
+            i0: at.offset,
+            in_: at.batchStride,
+            y0: y.offset,
+            yn: y.batchStride,
+            ...poolUniforms(y.shape, g.shape, c.attrs),
+          },
+          grid: foldGrid(ceilDiv(total, WG), c.device),
+        },
+      ];
+    },
+  };
+}
+
 defineOp<InputAttrs>({
   name: "maxPool2dInput",
   infer: ([g], a) => [{ shape: [g.shape[0], g.shape[1], a.size[0], a.size[1]], dtype: "f32" }],
@@ -168,32 +201,9 @@ defineOp<InputAttrs>({
   },
   cost: ([g], _o, a) => ({ flops: numel(g.shape) * a.kernel[0] * a.kernel[1] }),
   kernels: [
-    {
-      name: "gather",
-      dispatches: (c) => {
-        const [g, at] = c.inputs;
-        const [y] = c.outputs;
-        const WG = streamGroup(c);
-        return [
-          {
-            shader: "max_pool2d_input",
-            params: { WG },
-            bind: { g: { in: 0 }, at: { in: 1 }, y: { out: 0 } },
-            uniforms: {
-              total: numel(y.shape),
-              g0: g.offset,
-              gn: g.batchStride,
-              i0: at.offset,
-              in_: at.batchStride,
-              y0: y.offset,
-              yn: y.batchStride,
-              ...poolUniforms(y.shape, g.shape, c.attrs),
-            },
-            grid: foldGrid(ceilDiv(numel(y.shape), WG), c.device),
-          },
-        ];
-      },
-    },
+    gradientKernel("gather", "max_pool2d_input", false),
+    // A row an invocation: few divisions, which software devices are slow at.
+    { ...gradientKernel("scatter", "max_pool2d_scatter", true), score: (c) => (c.device.software ? 1 : -1) },
   ],
   samples: [
     {

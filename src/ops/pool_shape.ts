@@ -4,6 +4,7 @@
 import { ShapeError } from "../core/error.ts";
 import { dims4, show, type TypeOf } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
+import type { Call } from "../graph/op.ts";
 
 export interface PoolAttrs extends Attrs {
   readonly kernel: readonly [number, number];
@@ -46,6 +47,9 @@ export function poolOutput(name: string, x: TypeOf, a: PoolAttrs): [number, numb
     throw new ShapeError(`${name}: the kernel ${a.kernel.join("×")} does not fit ${show(x)}`);
   return [n, c, oh, ow];
 }
+
+/** Neighbouring outputs of a row that one invocation makes: software devices are slow at the divisions that find a place. */
+export const segment = (c: Call): number => (c.device.software ? 8 : 1);
 
 /** Geometry as uniforms. */
 export function poolUniforms(

@@ -66,6 +66,7 @@ class Placer {
   readonly #g: WorkGraph;
   readonly #options: PlaceOptions;
   readonly #locs = new Map<Value, Loc>();
+  readonly #within = new Map<Root, Value[]>();
   readonly #views = new Set<Node>();
   readonly #direct = new Set<Assign>();
   readonly #directOf = new Map<Value, Assign>();
@@ -102,14 +103,29 @@ class Placer {
     };
   }
 
+  #put(v: Value, loc: Loc): void {
+    this.#locs.set(v, loc);
+    const list = this.#within.get(loc.root);
+    if (list) list.push(v);
+    else this.#within.set(loc.root, [v]);
+  }
+
   /** Effects whose value may be computed where it is assigned. */
   #findDirect(): void {
     const times = new StateTimes(this.#g);
     for (const e of this.#g.effects) {
-      if (this.#directOf.has(e.value) || !times.mayWriteAtOnce(e)) continue;
+      if (this.#directOf.has(e.value) || this.#readsFresh(e) || !times.mayWriteAtOnce(e)) continue;
       this.#direct.add(e);
       this.#directOf.set(e.value, e);
     }
+  }
+
+  /** Whether the value is computed from another that is written into the same storage: one dispatch cannot do both. */
+  #readsFresh({ value, slice }: Assign): boolean {
+    const fresh = (v: Value): boolean =>
+      this.#directOf.get(v)?.slice.storage === slice.storage ||
+      (v.node.op?.view !== undefined && v.node.inputs.length > 0 && fresh(v.node.inputs[0]));
+    return value.node.inputs.some(fresh);
   }
 
   #stateRoot(storage: Storage): Root {
@@ -140,11 +156,11 @@ class Placer {
       const view = this.#viewOf(node, v);
       if (view) {
         this.#views.add(node);
-        this.#locs.set(v, view);
+        this.#put(v, view);
         return;
       }
-      const pair = pairs.find(([out]) => out === o);
-      this.#locs.set(v, pair ? this.#inPlaceLoc(node, v, pair[1], o, index) : this.#ownLoc(v));
+      const pair = pairs.find(([out, input]) => out === o && input < node.inputs.length);
+      this.#put(v, pair ? this.#inPlaceLoc(node, v, pair[1], o, index) : this.#ownLoc(v));
     });
   }
 
@@ -152,7 +168,7 @@ class Placer {
     const [v] = node.outputs;
     const { source } = node;
     if (source?.kind === "state") {
-      this.#locs.set(v, {
+      this.#put(v, {
         root: this.#stateRoot(source.slice.storage),
         ...dense(v.shape, source.slice.offset),
       });
@@ -165,7 +181,7 @@ class Placer {
         storage: null,
         source,
       };
-      this.#locs.set(v, { root, ...dense(v.shape) });
+      this.#put(v, { root, ...dense(v.shape) });
     }
   }
 
@@ -210,7 +226,7 @@ class Placer {
     const known = this.#locs.get(v);
     if (known) return known;
     const loc = this.#placedLoc(v) ?? this.#directLoc(v) ?? { root: this.#newRoot(v), ...dense(v.shape) };
-    this.#locs.set(v, loc);
+    this.#put(v, loc);
     return loc;
   }
 
@@ -262,11 +278,7 @@ class Placer {
       list.push({ output, input, copyFirst: !(from.root === target.root && from.offset === target.offset) });
       return target;
     }
-    const exclusive =
-      from.root.kind === "slot" &&
-      from.root.elements === numel(x.shape) &&
-      this.#lastUse.get(x) === index &&
-      !this.#shared(x);
+    const exclusive = from.root.kind === "slot" && this.#lastUse.get(x) === index && !this.#shared(x, index);
     if (exclusive && !this.#options.frozen.has(node)) {
       list.push({ output, input, copyFirst: false });
       return from;
@@ -275,10 +287,24 @@ class Placer {
     return this.#ownLoc(v);
   }
 
-  /** Whether another value views the memory of x. */
-  #shared(x: Value): boolean {
-    const root = this.#locs.get(x)?.root;
-    for (const [v, loc] of this.#locs) if (v !== x && loc.root === root) return true;
+  /** Whether the memory of x also holds a value that is read after node `index`. */
+  #shared(x: Value, index: number): boolean {
+    const at = this.#locs.get(x) as Loc;
+    for (const v of this.#within.get(at.root) ?? []) {
+      if (v === x || (this.#lastUse.get(v) ?? -1) <= index) continue;
+      if (overlap(x, at, v, this.#locs.get(v) as Loc)) return true;
+    }
     return false;
   }
+}
+
+/** Whether two values of one root may share an element: not if one ends before the other begins, as a whole or row by row. */
+function overlap(a: Value, at: Loc, b: Value, bt: Loc): boolean {
+  const end = (v: Value, l: Loc) => l.offset + ((v.shape[0] ?? 1) - 1) * l.batchStride + rowSize(v.shape);
+  if (end(a, at) <= bt.offset || end(b, bt) <= at.offset) return false;
+  const stride = at.batchStride;
+  if (stride !== bt.batchStride) return true;
+  const [from, to] = [at.offset % stride, bt.offset % stride];
+  const [rowA, rowB] = [from + rowSize(a.shape), to + rowSize(b.shape)];
+  return rowA > stride || rowB > stride || (rowA > to && rowB > from);
 }

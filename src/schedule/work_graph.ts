@@ -71,8 +71,15 @@ export function usesOf(g: WorkGraph): Uses {
   return { consumers, held: new Set([...g.roots, ...g.effects.map((e) => e.value)]) };
 }
 
-/** What a rebuild makes of one node given its rebuilt inputs: new outputs, or null to keep the operation. */
-export type Rebuild = (node: Node, inputs: readonly Value[]) => readonly Value[] | null;
+/**
+ * What a rebuild makes of one node given its rebuilt inputs: new outputs, or null to keep the operation. `now` gives the
+ * rebuilt value of one that was visited before.
+ */
+export type Rebuild = (
+  node: Node,
+  inputs: readonly Value[],
+  now: (v: Value) => Value,
+) => readonly Value[] | null;
 
 /** Rebuilds the graph node by node. Effects follow their values; `effects` may replace them. */
 export function rebuild(
@@ -86,7 +93,7 @@ export function rebuild(
   for (const node of g.nodes) {
     const at = g.position.get(node) as number;
     const inputs = node.inputs.map(now);
-    const made = visit(node, inputs) ?? unchanged(node, inputs);
+    const made = visit(node, inputs, now) ?? unchanged(node, inputs);
     node.outputs.forEach((v, i) => {
       replaced.set(v, made[i]);
     });

@@ -178,6 +178,120 @@ describe("sharedStatistics", () => {
   });
 });
 
+describe("poolFirst", () => {
+  function transition(
+    bias: boolean,
+    pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d,
+  ): { cut: Cut; held: unknown[]; out: Tensor } {
+    const conv = new nn.Conv2d(3, 5, 1, { bias });
+    const x = wave([2, 3, 6, 6]);
+    x.requiresGrad = true;
+    const out = new nn.Sequential(conv, pool).forward(x) as Tensor;
+    const loss = out.square().mean();
+    loss.backward();
+    return { cut: takeCut(), held: [x, conv], out: loss };
+  }
+
+  it("pools before a 1×1 convolution, bias included; the same results", async () => {
+    for (const bias of [false, true]) {
+      for (const pool of [() => new nn.AvgPool2d(2), () => new nn.AdaptiveAvgPool2d(1)]) {
+        await init({ device: "cpu", seed: 2 });
+        const moved = transition(bias, pool());
+        const conv = graphOf(moved.cut).nodes.find((n) => n.op?.name === "conv2d");
+        expect(conv?.inputs[0].node.op?.name).toBe("avgPool2d");
+        const got = results(graphOf(moved.cut));
+        await init({ device: "cpu", seed: 2, rewrites: { poolFirst: false } });
+        const plain = transition(bias, pool());
+        expect(graphOf(plain.cut).nodes.find((n) => n.op?.name === "conv2d")?.inputs[0].node.op).toBeNull();
+        same(got, results(graphOf(plain.cut)));
+      }
+    }
+  });
+
+  it("leaves alone what does not commute: padding that counts, another divisor, a wider kernel, an enlarging pool", async () => {
+    const pools = [
+      new nn.AvgPool2d(2, { padding: 1 }),
+      new nn.AvgPool2d(2, { divisorOverride: 3 }),
+      new nn.AdaptiveAvgPool2d(9),
+    ];
+    for (const pool of pools) {
+      const { cut } = transition(true, pool);
+      const at = graphOf(cut).nodes.find((n) => n.op?.name === "avgPool2d");
+      expect(at?.inputs[0].node.op?.name).toBe("conv2d");
+    }
+    const out = noGrad(() =>
+      new nn.Sequential(new nn.Conv2d(3, 4, 3), new nn.AvgPool2d(2)).forward(wave([1, 3, 6, 6])),
+    );
+    expect(out).toBeDefined();
+    expect(graphOf(takeCut()).nodes.find((n) => n.op?.name === "avgPool2d")?.inputs[0].node.op?.name).toBe(
+      "conv2d",
+    );
+  });
+});
+
+describe("normalizeBackward", () => {
+  /** Two dense layers with their 1×1 convolutions, so that gradients meet; x wants a gradient or not. */
+  function layers(train: boolean): { cut: Cut; held: unknown[] } {
+    const unit = (c: number) =>
+      new nn.Sequential(
+        new nn.BatchNorm2d(c),
+        new nn.ReLU(),
+        new nn.Conv2d(c, 4, 1, { bias: false }),
+        new nn.BatchNorm2d(4),
+        new nn.ReLU(),
+        new nn.Conv2d(4, 2, 3, { padding: 1, bias: false }),
+      ).train(train);
+    const [a, b] = [unit(3), unit(5)];
+    let x = wave([3, 3, 4, 4]);
+    x.requiresGrad = true;
+    const first = x;
+    for (const layer of [a, b]) x = concat([x, layer.forward(x) as Tensor], 1);
+    const loss = x.square().mean();
+    loss.backward();
+    return { cut: takeCut(), held: [loss, first, first.grad, a, b] };
+  }
+
+  it("walks once over g and x, adds where a gradient is waiting, and closes inner norms in one pass after the sums", () => {
+    const { cut } = layers(true);
+    const plain = graphOf(cut);
+    const fused = rewrite(plain, only("normalizeBackward"));
+    expect([
+      count(plain, "normalizeInput"),
+      count(plain, "normalizeSums"),
+      count(plain, "statsInput"),
+    ]).toEqual([4, 4, 4]);
+    expect(count(fused, "normalizeInput")).toBe(0);
+    // The two outer norms: both walks add to the gradient of the concatenation behind them.
+    const walks = fused.nodes.filter((n) => n.op?.name === "normalizePass");
+    expect(walks.map((n) => n.attrs.before)).toEqual([true, true]);
+    // The two inner ones.
+    expect([count(fused, "normalizeCorrected"), count(fused, "normalizeSums")]).toEqual([2, 2]);
+    // What comes back through shared statistics joins the maps' gradients in one pass each.
+    expect(fused.nodes.filter((n) => n.op?.name === "statsInput").map((n) => n.attrs.before)).toEqual([
+      true,
+      true,
+    ]);
+    same(results(fused), results(plain));
+  });
+
+  it("serves running statistics, and a gradient that somebody else reads too", () => {
+    const { cut } = layers(false);
+    const plain = graphOf(cut);
+    const fused = rewrite(plain, only("normalizeBackward"));
+    expect(count(fused, "normalizePass")).toBe(4);
+    same(results(fused), results(plain));
+    const bn = new nn.BatchNorm2d(3);
+    const x = wave([2, 3, 4, 4]);
+    x.requiresGrad = true;
+    const y = (bn.forward(x) as Tensor).relu();
+    y.square().mean().backward();
+    const held = [x.grad, x.grad?.mul(2)];
+    const own = graphOf(takeCut());
+    same(results(rewrite(own, only("normalizeBackward"))), results(own));
+    expect(held.length).toBe(2);
+  });
+});
+
 describe("switches", () => {
   it("an unknown rewrite is refused by name", async () => {
     await expect(init({ device: "cpu", rewrites: { fuseEverything: true } as never })).rejects.toThrow(

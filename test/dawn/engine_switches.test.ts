@@ -18,7 +18,7 @@ import { testOptions } from "../lib/test_options.ts";
 
 afterEach(close);
 
-/** Stem, two dense layers, transition, head: every rewrite finds something. */
+/** Stem, two dense layers with an inner batch norm each, transition, head: every rewrite finds something. */
 class TinyDense extends nn.Module {
   stem = new nn.Sequential(
     new nn.Conv2d(2, 4, 3, { padding: 1, bias: false }),
@@ -27,17 +27,23 @@ class TinyDense extends nn.Module {
     new nn.MaxPool2d(2),
   );
   norm1 = new nn.BatchNorm2d(4);
-  conv1 = new nn.Conv2d(4, 4, 1, { bias: false });
+  conv1 = new nn.Sequential(
+    new nn.Conv2d(4, 6, 1, { bias: false }),
+    new nn.BatchNorm2d(6),
+    new nn.ReLU(),
+    new nn.Conv2d(6, 4, 3, { padding: 1, bias: false }),
+  );
   norm2 = new nn.BatchNorm2d(8);
   conv2 = new nn.Conv2d(8, 4, 3, { padding: 1, bias: false });
   norm3 = new nn.BatchNorm2d(12);
-  head = new nn.Linear(12, 3);
+  transition = new nn.Sequential(new nn.Conv2d(12, 10, 1), new nn.AvgPool2d(2), new nn.BatchNorm2d(10));
+  head = new nn.Linear(10, 3);
 
   forward(input: Tensor): Tensor {
     let x = this.stem.forward(input);
     x = concat([x, this.conv1.forward((this.norm1.forward(x) as Tensor).relu())], 1);
     x = concat([x, this.conv2.forward((this.norm2.forward(x) as Tensor).relu())], 1);
-    const maps = (this.norm3.forward(x) as Tensor).relu();
+    const maps = this.transition.forward((this.norm3.forward(x) as Tensor).relu()).relu();
     return this.head.forward(nn.functional.adaptiveAvgPool2d(maps, 1).flatten(1));
   }
 }

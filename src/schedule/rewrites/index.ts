@@ -5,7 +5,9 @@ import { UsageError } from "../../core/error.ts";
 import type { BuildRule } from "../../graph/rule.ts";
 import type { WorkGraph } from "../work_graph.ts";
 import { foldBatchNorm } from "./fold_batch_norm.ts";
+import { normalizeBackward } from "./normalize_backward.ts";
 import { normalizeOnLoad, reluIntoNormalize } from "./normalize_on_load.ts";
+import { poolFirst } from "./pool_first.ts";
 import { sharedStatistics } from "./shared_statistics.ts";
 
 /** channelSliceConcat is done where buffers are placed (place.ts). */
@@ -14,6 +16,8 @@ export const REWRITES = [
   "sharedStatistics",
   "normalizeOnLoad",
   "foldBatchNorm",
+  "poolFirst",
+  "normalizeBackward",
 ] as const;
 
 export type RewriteName = (typeof REWRITES)[number];
@@ -33,7 +37,7 @@ export function isOn(options: RewriteOptions | undefined, name: RewriteName): bo
 
 export function buildRules(options: RewriteOptions | undefined): readonly BuildRule[] {
   const on = (rule: BuildRule) => isOn(options, rule.name as RewriteName);
-  return [sharedStatistics, reluIntoNormalize].filter(on);
+  return [sharedStatistics, reluIntoNormalize, poolFirst].filter(on);
 }
 
 /** The rewrites of a finished graph, in order. */
@@ -41,5 +45,6 @@ export function rewrite(g: WorkGraph, options: RewriteOptions | undefined): Work
   let out = g;
   if (isOn(options, "foldBatchNorm")) out = foldBatchNorm(out);
   if (isOn(options, "normalizeOnLoad")) out = normalizeOnLoad(out);
+  if (isOn(options, "normalizeBackward")) out = normalizeBackward(out);
   return out;
 }

@@ -1,9 +1,10 @@
 // Rewrite "normalizeOnLoad". Built: relu(normalize(x)) becomes one normalize with its ReLU inside, so that its gradient
-// recomputes the mask instead of storing it. Scheduled: a convolution (forward or weight gradient) that reads a
-// normalize applies it while loading x; the normalised tensor is never stored.
+// recomputes the mask instead of storing it. Scheduled: a convolution (forward or weight gradient) or an average pool
+// that reads a normalize applies it while loading x; the normalised tensor is never stored.
 
 import type { Node, Value } from "../../graph/node.ts";
 import type { BuildRule } from "../../graph/rule.ts";
+import { type AvgAttrs, tiles } from "../../ops/avg_pool2d.ts";
 import { call, callMany } from "../../ops/build.ts";
 import { rebuild, type Uses, usesOf, type WorkGraph } from "../work_graph.ts";
 
@@ -18,12 +19,19 @@ export const reluIntoNormalize: BuildRule = {
   },
 };
 
+/** A convolution, or a pool that reads each element once. */
 const isReader = (node: Node, input: number) =>
   input === 0 &&
-  (node.op?.name === "conv2d" || node.op?.name === "conv2dWeight") &&
-  node.attrs.prologue === "none";
+  node.attrs.prologue === "none" &&
+  (node.op?.name === "conv2d" || node.op?.name === "conv2dWeight" || readsOnce(node));
 
-/** A normalize that only convolutions read, and nobody keeps. */
+function readsOnce(node: Node): boolean {
+  if (node.op?.name !== "avgPool2d") return false;
+  const attrs = node.attrs as AvgAttrs;
+  return tiles(attrs) || attrs.adaptive?.every((v) => v === 1) === true;
+}
+
+/** A normalize that only such ops read, and nobody keeps. */
 function loadsOnly(node: Node, uses: Uses): boolean {
   const [y] = node.outputs;
   const readers = uses.consumers.get(y) ?? [];

@@ -1,0 +1,59 @@
+// avg_pool2d_tiles — y[n,c,p,q] = divide · Σ pro(x[n,c,p·kh+·,q·kw+·]): windows that lie side by side inside the input.
+// One invocation makes SEG neighbouring outputs of a row.
+const WG = 64u; //@param
+const SEG = 1u; //@param
+
+struct Sizes {
+  total: u32,
+  x0: u32,
+  xn: u32,
+  y0: u32,
+  yn: u32,
+  c: u32,
+  ih: u32,
+  iw: u32,
+  oh: u32,
+  ow: u32,
+  kh: u32,
+  kw: u32,
+  divide: f32,
+  scale0: u32,
+  shift0: u32,
+}
+
+@group(0) @binding(0) var<uniform> u: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read> shift: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+//@include math
+
+fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
+fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  let i = (g.y * grid.x + g.x) * WG + l;
+  let segments = (u.ow + SEG - 1u) / SEG;
+  if (i >= u.total * segments) {
+    return;
+  }
+  let row = i / segments;
+  let q0 = i % segments * SEG;
+  let p = row % u.oh;
+  let c = row / u.oh % u.c;
+  let n = row / (u.oh * u.c);
+  let ch = channel(c);
+  let at = u.x0 + n * u.xn + (c * u.ih + p * u.kh) * u.iw;
+  let out = u.y0 + n * u.yn + (c * u.oh + p) * u.ow;
+  for (var q = q0; q < min(q0 + SEG, u.ow); q++) {
+    var acc = 0.0;
+    for (var r = 0u; r < u.kh; r++) {
+      for (var s = 0u; s < u.kw; s++) {
+        acc += prologue(x[at + r * u.iw + q * u.kw + s], ch);
+      }
+    }
+    y[out + q] = acc * u.divide;
+  }
+}
