@@ -114,7 +114,9 @@ class Placer {
   #findDirect(): void {
     const times = new StateTimes(this.#g);
     for (const e of this.#g.effects) {
-      if (this.#directOf.has(e.value) || this.#readsFresh(e) || !times.mayWriteAtOnce(e)) continue;
+      // What is computed apart from the run is not computed at every run: its effect is a copy.
+      const apart = this.#options.frozen.has(e.value.node);
+      if (apart || this.#directOf.has(e.value) || this.#readsFresh(e) || !times.mayWriteAtOnce(e)) continue;
       this.#direct.add(e);
       this.#directOf.set(e.value, e);
     }

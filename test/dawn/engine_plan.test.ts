@@ -20,7 +20,7 @@ import { has } from "../lib/test_options.ts";
 beforeAll(() => open({ seed: 5 }));
 afterAll(close);
 
-const BACKWARD = /Grad$|Input$|Weight$|^normalizeSums$|^statsInput$/;
+const BACKWARD = /Grad$|Input$|Weight$|^normalize(Sums|Pass|Finish|Corrected)$|^statsInput$/;
 
 describe("frozen parameters", () => {
   it("a frozen trunk has no backward dispatch, whatever it contains", async () => {
@@ -130,6 +130,31 @@ describe("hoisting", () => {
     const moved = await f(x).data();
     expect(moved).not.toEqual(first);
     expect(moved).toEqual(await noGrad(() => model.forward(x) as Tensor).data());
+  });
+});
+
+describe("effects of hoisted values", () => {
+  it("happen at every run and in program order, not where they are computed", async () => {
+    const p = new nn.Parameter([2], Float32Array.of(2, 3));
+    const penalty = compile(() => {
+      p.zeroGrad();
+      const loss = p.square().sum();
+      loss.backward();
+      return loss;
+    });
+    for (let i = 0; i < 3; i++) {
+      penalty();
+      expect([...(await (p.grad as Tensor).data())]).toEqual([4, 6]);
+      p.mul(10).sum().backward();
+      expect([...(await (p.grad as Tensor).data())]).toEqual([14, 16]);
+    }
+    p.zeroGrad();
+    p.square().sum().backward();
+    const first = (p.grad as Tensor).clone();
+    p.zeroGrad();
+    p.mul(5).sum().backward();
+    expect([...(await first.data())]).toEqual([4, 6]);
+    expect([...(await (p.grad as Tensor).data())]).toEqual([5, 5]);
   });
 });
 
