@@ -112,13 +112,16 @@ fn main(
         let ok = live && right;
         v[PL + SP + d] = select(0.0, prologue(x[select(row, row + SP + d, right)], ch), ok);
       }
-      for (var t = 0u; t < KW; t++) {
-        let tap = k * u.wk + u32(i32(r * KW + t) * u.wt);
-        for (var h = 0u; h < TG; h++) {
-          let weights = spread(w[wi[h] + tap]);
-          for (var i = 0u; i < 8u; i++) {
+      // All taps of one output before the next, so that its accumulators stay in registers.
+      for (var h = 0u; h < TG; h++) {
+        var weights: array<array<f32, 8>, KW>;
+        for (var t = 0u; t < KW; t++) {
+          weights[t] = spread(w[wi[h] + k * u.wk + u32(i32(r * KW + t) * u.wt)]);
+        }
+        for (var i = 0u; i < 8u; i++) {
+          for (var t = 0u; t < KW; t++) {
             for (var j = 0u; j < SP; j++) {
-              acc[h][i][j] = fma(weights[i], v[j + t], acc[h][i][j]);
+              acc[h][i][j] = fma(weights[t][i], v[j + t], acc[h][i][j]);
             }
           }
         }

@@ -91,12 +91,14 @@ fn main(
         let inside = live && ix >= 0 && ix < i32(u.iw);
         v[d] = select(0.0, prologue(x[row + u32(clamp(ix, 0, i32(u.iw) - 1))], ch), inside);
       }
-      for (var t = 0u; t < KW; t++) {
-        let tap = k * u.wk + u32(i32(r * KW + t) * u.wt);
-        for (var h = 0u; h < TG; h++) {
-          let weight = w[wi[h] + tap];
-          for (var i = 0u; i < 8u; i++) {
-            let wv = subgroupShuffle(weight, i);
+      for (var h = 0u; h < TG; h++) {
+        var weights: array<f32, KW>;
+        for (var t = 0u; t < KW; t++) {
+          weights[t] = w[wi[h] + k * u.wk + u32(i32(r * KW + t) * u.wt)];
+        }
+        for (var i = 0u; i < 8u; i++) {
+          for (var t = 0u; t < KW; t++) {
+            let wv = subgroupShuffle(weights[t], i);
             for (var j = 0u; j < SP; j++) {
               acc[h][i][j] = fma(wv, v[j * SW + t * DW], acc[h][i][j]);
             }

@@ -23,9 +23,11 @@ import {
   walkConv,
 } from "./conv_shape.ts";
 import {
+  POINTWISE_SPACE,
   type PointwiseCall,
   pointwiseDispatch,
   pointwiseFits,
+  pointwisePick,
   rowDispatch,
   rowFits,
   rowPick,
@@ -185,8 +187,8 @@ function pointwise(sg: boolean): Kernel<Conv2dAttrs> {
     when: (c) =>
       (!sg || c.device.subgroups) && isPointwise(c.inputs[1], c.attrs) && pointwiseFits(pointwiseCall(c)),
     score: (c) => (sg ? (prefersSubgroups(c.device) ? 9 : 2) : 5),
-    space: sg ? { TG: [4, 2, 1] } : { TG: [1, 2] },
-    pick: sg ? (c) => ({ TG: c.inputs[1].shape[0] > 16 ? 4 : c.inputs[1].shape[0] > 8 ? 2 : 1 }) : undefined,
+    space: sg ? POINTWISE_SPACE : { TG: [1, 2] },
+    pick: sg ? (c) => pointwisePick(c.inputs[1].shape[0]) : undefined,
     dispatches: (c) => {
       const p = pointwiseCall(c);
       const rest = { hooks: hooksOf(c.attrs, true), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
@@ -218,7 +220,10 @@ function strip(sg: boolean): Kernel<Conv2dAttrs> {
     when: (c) => (!sg || c.device.subgroups) && c.attrs.groups === 1,
     score: (c) => (sg ? (prefersSubgroups(c.device) ? 8 : 1) : 4),
     space: sg ? { TG: [1, 2], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
-    pick: (c) => (sg ? stripPick(c.outputs[0].shape[3]) : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 }),
+    pick: (c) =>
+      sg
+        ? stripPick(c.outputs[0].shape[3], c.inputs[1].shape[0], c.attrs.stride[1])
+        : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 },
     dispatches: (c) => {
       const s = stripCall(c);
       const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs), vectors: vectorsOf(c) };

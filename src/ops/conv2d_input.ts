@@ -10,8 +10,10 @@ import { call } from "./build.ts";
 import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
 import {
   NO_VECTORS,
+  POINTWISE_SPACE,
   pointwiseDispatch,
   pointwiseFits,
+  pointwisePick,
   rowDispatch,
   rowFits,
   rowPick,
@@ -107,8 +109,8 @@ function pointwise(sg: boolean): Kernel<InputAttrs> {
       return (!sg || c.device.subgroups) && unitStride(c.attrs) && one && pointwiseFits(pointwiseCall(c));
     },
     score: (c) => (sg ? (prefersSubgroups(c.device) ? 9 : 2) : 5),
-    space: sg ? { TG: [4, 2, 1] } : { TG: [1, 2] },
-    pick: sg ? (c) => ({ TG: c.inputs[1].shape[1] > 16 ? 4 : c.inputs[1].shape[1] > 8 ? 2 : 1 }) : undefined,
+    space: sg ? POINTWISE_SPACE : { TG: [1, 2] },
+    pick: sg ? (c) => pointwisePick(c.inputs[1].shape[1]) : undefined,
     dispatches: (c) => {
       const p = pointwiseCall(c);
       return [
@@ -161,7 +163,7 @@ function strip(sg: boolean): Kernel<InputAttrs> {
     space: sg ? { TG: [1, 2], SP: [8, 7, 4, 2] } : { TG: [1], SP: [4, 8, 2] },
     pick: (c) => {
       const width = c.outputs[0].shape[3];
-      return sg ? stripPick(width) : { TG: 1, SP: width >= 4 ? 4 : 2 };
+      return sg ? stripPick(width, c.outputs[0].shape[1], 1) : { TG: 1, SP: width >= 4 ? 4 : 2 };
     },
     dispatches: (c) => [
       stripDispatch(stripCall(c), sg, c, stripWeights(c), { bind: BIND, vectors: NO_VECTORS }),

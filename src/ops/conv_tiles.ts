@@ -27,6 +27,14 @@ export function pointwiseFits(p: PointwiseCall): boolean {
   return [p.plane, p.x.offset, p.x.batchStride, p.y.offset, p.y.batchStride].every((v) => v % 4 === 0);
 }
 
+/** Output channels in registers, input channels at a time. */
+export const POINTWISE_SPACE = { TG: [4, 2, 1], KU: [2, 1] } as const;
+
+export const pointwisePick = (m: number): { TG: number; KU: number } => ({
+  TG: m > 16 ? 4 : m > 8 ? 2 : 1,
+  KU: 2,
+});
+
 export function pointwiseDispatch(
   p: PointwiseCall,
   sg: boolean,
@@ -36,10 +44,10 @@ export function pointwiseDispatch(
 ): Dispatch {
   const hw4 = p.plane / 4;
   const WG = sg || c.device.software ? 8 : 64;
-  const TG = c.params.TG;
+  const { TG, KU } = c.params;
   return {
     shader: sg ? "conv2d_pointwise_sg" : "conv2d_pointwise",
-    params: sg ? { TG } : { WG, TG },
+    params: sg ? { TG, KU } : { WG, TG },
     hooks: rest.hooks,
     bind: rest.bind,
     uniforms: {
@@ -83,8 +91,10 @@ export function stripLength(ow: number): number {
   return ow >= 8 ? 8 : ow >= 4 ? 4 : 2;
 }
 
-export function stripPick(ow: number): { TG: number; SP: number } {
-  return { SP: stripLength(ow), TG: 1 };
+/** Narrow strips leave registers for two groups of outputs; strided ones read too much to be long. */
+export function stripPick(ow: number, m: number, stride: number): { TG: number; SP: number } {
+  const SP = stride > 1 ? Math.min(4, stripLength(ow)) : stripLength(ow);
+  return { SP, TG: SP <= 4 && m > 8 ? 2 : 1 };
 }
 
 /** Stride 1, rows of vec4s that keep their width, and a window that reaches no further than a strip. */
