@@ -2,14 +2,18 @@ enable subgroups;
 // conv2d_pointwise_sg — conv2d_pointwise with the weights loaded once per subgroup: lane i of each group of 8 loads
 // the weight of channel i, subgroupBroadcast hands it to all. Right for any subgroup of at least 8 lanes (a workgroup
 // is 8 lanes). KU input channels at a time, all of them for one output before the next, so that its accumulator is
-// loaded and stored once for KU products. Tails are clamped: all lanes stay active.
+// loaded and stored once for KU products. Tails are clamped: all lanes stay active. X is vec4, or f32 where planes are
+// no whole number of vec4s: the four pixels of a lane are then loaded and stored one by one.
 const TG = 4u; //@param
 const KU = 2u; //@param
+alias X = vec4<f32>; //@type
 
 struct Sizes {
   k: u32,
   m: u32,
-  hw4: u32,
+  strips: u32,
+  plane: u32,
+  step: u32,
   q: u32,
   x0: u32,
   xn: u32,
@@ -24,15 +28,18 @@ struct Sizes {
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<X>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<X>;
 
 //@include math
 
+// Four pixels from element `at`; beyond the first `left` only the plane's last is there.
+fn load(at: u32, left: u32) -> vec4<f32> { return x[at]; } //@hook
+fn store(at: u32, left: u32, v: vec4<f32>) { y[at] = v; } //@hook
 fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: vec4<f32>, s: vec2<f32>) -> vec4<f32> { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
@@ -62,8 +69,9 @@ fn main(
 ) {
   let at = g.x * 8u + l;
   let q = min(at, u.q - 1u);
-  let n = q / u.hw4;
-  let px = q % u.hw4;
+  let n = q / u.strips;
+  let px = q % u.strips * u.step;
+  let left = u.plane - px;
   let m0 = g.y * TG * 8u;
   var acc: array<Block, TG>;
   var wi: array<u32, TG>;
@@ -75,10 +83,13 @@ fn main(
   }
   let xb = u.x0 + n * u.xn + px;
   for (var k = 0u; k < u.k; k += KU) {
+    let ch = channel(min(k + (lane & 7u), u.k - 1u));
+    let scales = spread(ch.x);
+    let shifts = spread(ch.y);
     var v: array<vec4<f32>, KU>;
     for (var j = 0u; j < KU; j++) {
-      let c = min(k + j, u.k - 1u);
-      v[j] = select(vec4<f32>(0.0), prologue(x[xb + c * u.hw4], channel(c)), k + j < u.k);
+      let four = load(xb + min(k + j, u.k - 1u) * u.plane, left);
+      v[j] = select(vec4<f32>(0.0), prologue(four, vec2<f32>(scales[j], shifts[j])), k + j < u.k);
     }
     for (var h = 0u; h < TG; h++) {
       var weights: array<array<f32, 8>, KU>;
@@ -98,7 +109,7 @@ fn main(
       for (var i = 0u; i < 8u; i++) {
         let m = m0 + h * 8u + i;
         if (m < u.m) {
-          y[base + m * u.hw4] = activate(acc[h][i]);
+          store(base + m * u.plane, left, activate(acc[h][i]));
         }
       }
     }

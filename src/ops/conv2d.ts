@@ -28,6 +28,7 @@ import {
   pointwiseDispatch,
   pointwiseFits,
   pointwisePick,
+  pointwiseSgDispatch,
   rowDispatch,
   rowFits,
   rowPick,
@@ -181,23 +182,34 @@ function pointwiseCall(c: Call<Conv2dAttrs>): PointwiseCall {
   return { n, k, m: w.shape[0], plane: h * width, x, y: c.outputs[0] };
 }
 
-function pointwise(sg: boolean): Kernel<Conv2dAttrs> {
-  return {
-    name: sg ? "pointwise_sg" : "pointwise",
-    when: (c) =>
-      (!sg || c.device.subgroups) && isPointwise(c.inputs[1], c.attrs) && pointwiseFits(pointwiseCall(c)),
-    score: (c) => (sg ? (prefersSubgroups(c.device) ? 9 : 2) : 5),
-    space: sg ? POINTWISE_SPACE : { TG: [1, 2] },
-    pick: sg ? (c) => pointwisePick(c.inputs[1].shape[0]) : undefined,
-    dispatches: (c) => {
-      const p = pointwiseCall(c);
-      const rest = { hooks: hooksOf(c.attrs, true), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
-      return [
-        pointwiseDispatch(p, sg, c, { w0: c.inputs[1].offset, wk: 1, wm: c.inputs[1].batchStride }, rest),
-      ];
-    },
-  };
-}
+const pointwiseWeights = ({ inputs: [, w] }: Call<Conv2dAttrs>) => ({
+  w0: w.offset,
+  wk: 1,
+  wm: w.batchStride,
+});
+
+const fused = (c: Call<Conv2dAttrs>, vec: boolean) => ({
+  hooks: hooksOf(c.attrs, vec),
+  bind: bindOf(c.attrs),
+  vectors: vectorsOf(c),
+});
+
+const pointwise: Kernel<Conv2dAttrs> = {
+  name: "pointwise",
+  when: (c) => isPointwise(c.inputs[1], c.attrs) && pointwiseFits(pointwiseCall(c)),
+  score: () => 5,
+  space: { TG: [1, 2] },
+  dispatches: (c) => [pointwiseDispatch(pointwiseCall(c), c, pointwiseWeights(c), fused(c, true))],
+};
+
+const pointwiseSg: Kernel<Conv2dAttrs> = {
+  name: "pointwise_sg",
+  when: (c) => c.device.subgroups && isPointwise(c.inputs[1], c.attrs),
+  score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
+  space: POINTWISE_SPACE,
+  pick: (c) => pointwisePick(c.inputs[1].shape[0]),
+  dispatches: (c) => [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), fused(c, true))],
+};
 
 function stripCall(c: Call<Conv2dAttrs>): StripCall {
   const [x, w] = c.inputs;
@@ -226,8 +238,7 @@ function strip(sg: boolean): Kernel<Conv2dAttrs> {
         : { TG: 1, SP: c.outputs[0].shape[3] >= 4 ? 4 : 2 },
     dispatches: (c) => {
       const s = stripCall(c);
-      const rest = { hooks: hooksOf(c.attrs, false), bind: bindOf(c.attrs), vectors: vectorsOf(c) };
-      return [stripDispatch(s, sg, c, stripWeights(c, s), rest)];
+      return [stripDispatch(s, sg, c, stripWeights(c, s), fused(c, false))];
     },
   };
 }
@@ -308,7 +319,7 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise(false), strip(true), row, pointwise(true)],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },

@@ -14,6 +14,7 @@ import {
   pointwiseDispatch,
   pointwiseFits,
   pointwisePick,
+  pointwiseSgDispatch,
   rowDispatch,
   rowFits,
   rowPick,
@@ -49,7 +50,11 @@ function gradient([gy, w]: readonly NDArray[], a: InputAttrs): NDArray {
   return ndarray(shape, out);
 }
 
-const BIND: Dispatch["bind"] = { x: { in: 0 }, w: { in: 1 }, y: { out: 0 } };
+/** Nothing is fused. */
+const PLAIN: Pick<Dispatch, "bind"> & { readonly vectors: typeof NO_VECTORS } = {
+  bind: { x: { in: 0 }, w: { in: 1 }, y: { out: 0 } },
+  vectors: NO_VECTORS,
+};
 
 const direct: Kernel<InputAttrs> = {
   name: "direct",
@@ -100,31 +105,31 @@ function pointwiseCall(c: Call<InputAttrs>) {
   return { n, k, m: w.shape[1], plane: h * width, x: gy, y: c.outputs[0] };
 }
 
-function pointwise(sg: boolean): Kernel<InputAttrs> {
-  return {
-    name: sg ? "pointwise_sg" : "pointwise",
-    when: (c) => {
-      const [, , kh, kw] = c.inputs[1].shape;
-      const one = kh === 1 && kw === 1 && c.attrs.padding.every((p) => p === 0);
-      return (!sg || c.device.subgroups) && unitStride(c.attrs) && one && pointwiseFits(pointwiseCall(c));
-    },
-    score: (c) => (sg ? (prefersSubgroups(c.device) ? 9 : 2) : 5),
-    space: sg ? POINTWISE_SPACE : { TG: [1, 2] },
-    pick: sg ? (c) => pointwisePick(c.inputs[1].shape[1]) : undefined,
-    dispatches: (c) => {
-      const p = pointwiseCall(c);
-      return [
-        pointwiseDispatch(
-          p,
-          sg,
-          c,
-          { w0: c.inputs[1].offset, wk: c.inputs[1].batchStride, wm: 1 },
-          { bind: BIND, vectors: NO_VECTORS },
-        ),
-      ];
-    },
-  };
-}
+const isPointwise = ({ inputs: [, w], attrs }: Call<InputAttrs>) =>
+  unitStride(attrs) && w.shape[2] === 1 && w.shape[3] === 1 && attrs.padding.every((p) => p === 0);
+
+const pointwiseWeights = ({ inputs: [, w] }: Call<InputAttrs>) => ({
+  w0: w.offset,
+  wk: w.batchStride,
+  wm: 1,
+});
+
+const pointwise: Kernel<InputAttrs> = {
+  name: "pointwise",
+  when: (c) => isPointwise(c) && pointwiseFits(pointwiseCall(c)),
+  score: () => 5,
+  space: { TG: [1, 2] },
+  dispatches: (c) => [pointwiseDispatch(pointwiseCall(c), c, pointwiseWeights(c), PLAIN)],
+};
+
+const pointwiseSg: Kernel<InputAttrs> = {
+  name: "pointwise_sg",
+  when: (c) => c.device.subgroups && isPointwise(c),
+  score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
+  space: POINTWISE_SPACE,
+  pick: (c) => pointwisePick(c.inputs[1].shape[1]),
+  dispatches: (c) => [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), PLAIN)],
+};
 
 /** gy convolved with the taps reversed; the padding becomes what the kernel reaches beyond it. */
 function stripCall({ inputs: [gy, w], outputs: [y], attrs }: Call<InputAttrs>): StripCall {
@@ -165,9 +170,7 @@ function strip(sg: boolean): Kernel<InputAttrs> {
       const width = c.outputs[0].shape[3];
       return sg ? stripPick(width, c.outputs[0].shape[1], 1) : { TG: 1, SP: width >= 4 ? 4 : 2 };
     },
-    dispatches: (c) => [
-      stripDispatch(stripCall(c), sg, c, stripWeights(c), { bind: BIND, vectors: NO_VECTORS }),
-    ],
+    dispatches: (c) => [stripDispatch(stripCall(c), sg, c, stripWeights(c), PLAIN)],
   };
 }
 
@@ -178,7 +181,7 @@ const row: Kernel<InputAttrs> = {
   score: (c) => (prefersSubgroups(c.device) ? 8.5 : 1.5),
   space: { TG: [2, 1], SP: [8, 4] },
   pick: (c) => rowPick(stripCall(c)),
-  dispatches: (c) => [rowDispatch(stripCall(c), c, stripWeights(c), { bind: BIND, vectors: NO_VECTORS })],
+  dispatches: (c) => [rowDispatch(stripCall(c), c, stripWeights(c), PLAIN)],
 };
 
 function split([, w]: readonly TypeOf[], [y]: readonly TypeOf[], a: InputAttrs): SplitAxis[] {
@@ -226,7 +229,7 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise(false), strip(true), row, pointwise(true)],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {

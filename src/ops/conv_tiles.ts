@@ -35,19 +35,62 @@ export const pointwisePick = (m: number): { TG: number; KU: number } => ({
   KU: 2,
 });
 
+const weave = (f: (i: number) => string) => [0, 1, 2, 3].map(f).join(", ");
+
+/** Loads and stores of four neighbouring pixels one by one, those beyond the plane's end left out. */
+const BY_PIXEL = {
+  load: `return vec4<f32>(${weave((i) => `x[at + min(${i}u, left - 1u)]`)});`,
+  store: [0, 1, 2, 3].map((i) => `if (${i}u < left) { y[at + ${i}u] = v[${i}]; }`).join(" "),
+};
+
+/** The tile for devices with subgroups, for planes and offsets of any size. */
+export function pointwiseSgDispatch(
+  p: PointwiseCall,
+  c: { params: Call["params"] },
+  weights: { w0: number; wk: number; wm: number },
+  rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
+): Dispatch {
+  const { TG, KU } = c.params;
+  const vec = pointwiseFits(p);
+  const v = vec ? 4 : 1;
+  const strips = ceilDiv(p.plane, 4);
+  return {
+    shader: "conv2d_pointwise_sg",
+    params: { TG, KU },
+    types: { X: vec ? "vec4<f32>" : "f32" },
+    hooks: { ...rest.hooks, ...(vec ? {} : BY_PIXEL) },
+    bind: rest.bind,
+    uniforms: {
+      k: p.k,
+      m: p.m,
+      strips,
+      plane: p.plane / v,
+      step: vec ? 1 : 4,
+      q: p.n * strips,
+      x0: p.x.offset / v,
+      xn: p.x.batchStride / v,
+      y0: p.y.offset / v,
+      yn: p.y.batchStride / v,
+      ...weights,
+      ...rest.vectors,
+    },
+    grid: [ceilDiv(p.n * strips, 8), ceilDiv(p.m, 8 * TG), 1],
+  };
+}
+
+/** The plain tile: needs whole vec4s. */
 export function pointwiseDispatch(
   p: PointwiseCall,
-  sg: boolean,
   c: { device: Call["device"]; params: Call["params"] },
   weights: { w0: number; wk: number; wm: number },
   rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
 ): Dispatch {
   const hw4 = p.plane / 4;
-  const WG = sg || c.device.software ? 8 : 64;
-  const { TG, KU } = c.params;
+  const WG = c.device.software ? 8 : 64;
+  const { TG } = c.params;
   return {
-    shader: sg ? "conv2d_pointwise_sg" : "conv2d_pointwise",
-    params: sg ? { TG, KU } : { WG, TG },
+    shader: "conv2d_pointwise",
+    params: { WG, TG },
     hooks: rest.hooks,
     bind: rest.bind,
     uniforms: {
