@@ -54,7 +54,7 @@ export class Variable implements TypeOf {
     this.dtype = type.dtype;
     this.state = from.state ?? null;
     this.#value = from.value ?? null;
-    this.#result = from.result ?? null;
+    if (from.result) this.settle(from.result);
   }
 
   /** The graph value as of now; throws when a flush has let it go. */
@@ -63,6 +63,11 @@ export class Variable implements TypeOf {
     if (this.state) return readState(this.state);
     if (this.#result) return readResult(this.#result);
     return this.#value as Value;
+  }
+
+  /** Why it has no value any more; null while it has one. */
+  get lost(): string | null {
+    return this.#lost;
   }
 
   /** What a flush made of it, or null while it is only a node. */
@@ -74,6 +79,7 @@ export class Variable implements TypeOf {
   settle(result: Result): void {
     this.#result = result;
     this.#value = null;
+    result.readBy(this);
   }
 
   /** From now on it is this value of the running trace. */

@@ -73,6 +73,11 @@ export interface Assign {
   readonly at: number;
 }
 
+/** Who may ask for a result. */
+export interface Reader {
+  readonly needed: boolean;
+}
+
 /**
  * A value that has been, or is about to be, computed by a flush, or that came from the host. Backends fill
  * `location`; `failure` is set when the flush that should have made it failed.
@@ -84,10 +89,24 @@ export class Result implements TypeOf {
   readonly dtype: DType;
   location: unknown = null;
   failure: Error | null = null;
+  /** Work that will read it, whether or not the user still holds it: queued runs and reads, nodes, recorded steps. */
+  pins = 0;
+  #readers: WeakRef<Reader>[] = [];
 
   constructor(type: TypeOf) {
     this.shape = type.shape;
     this.dtype = type.dtype;
+  }
+
+  /** Remembers one who may ask for it for as long as that one says that it is needed. */
+  readBy(reader: Reader): void {
+    if (this.#readers.length >= 8) this.#readers = this.#readers.filter((r) => r.deref() !== undefined);
+    this.#readers.push(new WeakRef(reader));
+  }
+
+  /** Whether anybody may still ask for it: a backend keeps what it computed, or saves it to the host. */
+  get needed(): boolean {
+    return this.pins > 0 || this.#readers.some((r) => r.deref()?.needed ?? false);
   }
 }
 

@@ -4,7 +4,7 @@
 import type { DType } from "../core/dtype.ts";
 import type { Shape, TypeOf } from "../core/shape.ts";
 import { numel, sameShape } from "../core/shape.ts";
-import type { Source } from "./leaf.ts";
+import type { Result, Source } from "./leaf.ts";
 import type { AnyOp } from "./op.ts";
 
 export type Attr = number | string | boolean | null | readonly Attr[];
@@ -32,6 +32,8 @@ export interface Node {
 let nextNode = 1;
 let nextValue = 1;
 const table = new Map<string, Node>();
+/** Results that interned leaves read: pinned until those are forgotten, whatever becomes of the user's tensors. */
+let read: Result[] = [];
 
 function makeNode(
   op: AnyOp | null,
@@ -75,6 +77,10 @@ export function leaf(source: Source, type: TypeOf, key: string): Value {
   if (known && sameShape(known.outputs[0].shape, type.shape)) return known.outputs[0];
   const node = makeNode(null, source, {}, [], [type]);
   table.set(full, node);
+  if (source.kind === "result") {
+    source.pins++;
+    read.push(source);
+  }
   return node.outputs[0];
 }
 
@@ -86,6 +92,8 @@ export function nodeMark(): number {
 /** Forgets all interned nodes: called when a trace has been flushed, so that plain loops leave the heap flat. */
 export function clearInterned(): void {
   table.clear();
+  for (const result of read) result.pins--;
+  read = [];
 }
 
 /** How many nodes are interned now; for tests of flatness. */

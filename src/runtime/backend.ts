@@ -18,8 +18,6 @@ export interface Run {
   readonly scalars: ReadonlyMap<Scalars, readonly number[]>;
   /** Filled with locations, one per root. */
   readonly results: readonly Result[];
-  /** Whether anybody may still ask for a root's result. */
-  readonly needed: readonly (() => boolean)[];
 }
 
 export interface Backend {

@@ -19,7 +19,7 @@ import type { Choices } from "../schedule/select.ts";
 import { cutKey } from "../schedule/work_graph.ts";
 import type { Backend, Run } from "./backend.ts";
 import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
-import { RING_SLOT, Ring } from "./ring.ts";
+import { Ring } from "./ring.ts";
 
 export interface GpuInit extends DeviceOptions {
   readonly rewrites?: RewriteOptions;
@@ -138,7 +138,7 @@ export class GpuBackend implements Backend {
     await this.#saveOutputs(prepared);
     this.#fillLeaves(prepared, runLeaves(cut), run);
     this.#runHoisted(prepared);
-    const small = prepared.outputs.filter((o) => o.bytes <= RING_SLOT);
+    const small = prepared.outputs.filter((o) => o.ringed);
     const offsets = await this.#ring.take(small.length);
     const copies: Command[] = small.map((o, i) => ({
       kind: "copy",
@@ -155,17 +155,12 @@ export class GpuBackend implements Backend {
     for (const e of cut.effects) this.#state(e.slice.storage).version++;
     let next = 0;
     prepared.outputs.forEach((o, i) => {
-      const [result, needed] = [run.results[i], run.needed[i]];
-      const ringed = o.bytes <= RING_SLOT;
-      const offset = ringed ? offsets[next++] : 0;
-      result.location = {
-        kind: "gpu",
-        buffer: ringed ? this.#ring.buffer : o.buffer,
-        offset,
-        host: null,
-      } satisfies GpuLocation;
-      if (ringed) this.#ring.hold(offset, result, needed);
-      else o.held = { result, needed };
+      const result = run.results[i];
+      const offset = o.ringed ? offsets[next++] : 0;
+      const buffer = o.ringed ? this.#ring.buffer : o.buffer;
+      result.location = { kind: "gpu", buffer, offset, host: null } satisfies GpuLocation;
+      if (o.ringed) this.#ring.hold(offset, result);
+      else o.held = result;
     });
   }
 
@@ -213,8 +208,7 @@ export class GpuBackend implements Backend {
     for (const o of p.outputs) {
       const { held } = o;
       o.held = null;
-      if (!held?.needed()) continue;
-      held.result.location = { kind: "host", data: await this.read(held.result) };
+      if (held?.needed) held.location = { kind: "host", data: await this.read(held) };
     }
   }
 
@@ -316,7 +310,7 @@ export class GpuBackend implements Backend {
       if (!uses(p)) continue;
       this.#plans.delete(key);
       for (const b of p.owned)
-        if (!p.outputs.some((o) => o.buffer === b && o.held?.needed())) this.#devices.buffers.destroy(b);
+        if (!p.outputs.some((o) => o.buffer === b && o.held?.needed)) this.#devices.buffers.destroy(b);
     }
     for (const s of storages) {
       const memory = this.#states.get(s);

@@ -19,6 +19,7 @@ import {
   type Step,
   summarizePlan,
 } from "../schedule/plan.ts";
+import { RING_SLOT, RING_SLOTS } from "./ring.ts";
 
 export interface Devices {
   readonly gpu: Gpu;
@@ -40,8 +41,10 @@ export interface PreparedLeaf {
 export interface PreparedOutput {
   readonly buffer: DeviceBuffer;
   readonly bytes: number;
-  /** Who may still ask for what the last run left here. */
-  held: { readonly result: Result; readonly needed: () => boolean } | null;
+  /** Copied to the ring of small results at every run: the next one may overwrite what is here. */
+  readonly ringed: boolean;
+  /** What the last run left here, unless it went to the ring. */
+  held: Result | null;
 }
 
 export interface Prepared {
@@ -98,15 +101,21 @@ export async function prepare(cut: Cut, plan: Plan, d: Devices): Promise<Prepare
       buffer: memory.get(l.root) as DeviceBuffer,
       last: null,
     })),
-    outputs: plan.outputs.map((o) => ({
-      buffer: memory.get(o.range.root) as DeviceBuffer,
-      bytes: o.range.size,
-      held: null,
-    })),
+    outputs: preparedOutputs(plan, memory),
     owned,
     cost: plan.steps.reduce((n, s) => n + (s.kind === "dispatch" ? s.cost : 0), 0),
     versions: null,
   };
+}
+
+/** Where a plan's results lie: the small ones, as many as the ring can take in one run, go through it. */
+function preparedOutputs(plan: Plan, memory: ReadonlyMap<Root, DeviceBuffer>): PreparedOutput[] {
+  let room = RING_SLOTS;
+  return plan.outputs.map(({ range }) => {
+    const ringed = range.size <= RING_SLOT && room > 0;
+    if (ringed) room--;
+    return { buffer: memory.get(range.root) as DeviceBuffer, bytes: range.size, ringed, held: null };
+  });
 }
 
 interface Uniforms {

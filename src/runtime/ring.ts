@@ -10,38 +10,39 @@ import type { Result } from "../graph/leaf.ts";
 /** Largest result that goes through the ring, in bytes. */
 export const RING_SLOT = 256;
 
-const SLOTS = 256;
+/** Results that one run can leave in the ring; those beyond keep memory of their own, as large ones do. */
+export const RING_SLOTS = 256;
 
 export class Ring {
   readonly buffer: DeviceBuffer;
   readonly #buffers: BufferStore;
-  readonly #held = new Array<{ result: Result; needed: () => boolean } | null>(SLOTS).fill(null);
+  readonly #held = new Array<Result | null>(RING_SLOTS).fill(null);
   #next = 0;
 
   constructor(buffers: BufferStore) {
     this.#buffers = buffers;
-    this.buffer = buffers.storage("results", SLOTS * RING_SLOT);
+    this.buffer = buffers.storage("results", RING_SLOTS * RING_SLOT);
   }
 
-  /** Byte offsets for `count` results of one run; saves to the host what they overwrite and somebody may still read. */
+  /** Byte offsets for `count` results of one run, at most RING_SLOTS; saves to the host what they overwrite and somebody may still read. */
   async take(count: number): Promise<number[]> {
-    const slots = Array.from({ length: count }, (_, i) => (this.#next + i) % SLOTS);
-    this.#next = (this.#next + count) % SLOTS;
-    if (slots.some((s) => this.#held[s]?.needed())) await this.#save();
+    const slots = Array.from({ length: count }, (_, i) => (this.#next + i) % RING_SLOTS);
+    this.#next = (this.#next + count) % RING_SLOTS;
+    if (slots.some((s) => this.#held[s]?.needed)) await this.#save();
     return slots.map((s) => s * RING_SLOT);
   }
 
-  hold(offset: number, result: Result, needed: () => boolean): void {
-    this.#held[offset / RING_SLOT] = { result, needed };
+  hold(offset: number, result: Result): void {
+    this.#held[offset / RING_SLOT] = result;
   }
 
   async #save(): Promise<void> {
-    const bytes = await this.#buffers.read(this.buffer, 0, SLOTS * RING_SLOT);
+    const bytes = await this.#buffers.read(this.buffer, 0, RING_SLOTS * RING_SLOT);
     this.#held.forEach((h, i) => {
-      if (h?.needed()) {
-        const n = numel(h.result.shape);
+      if (h?.needed) {
+        const n = numel(h.shape);
         const own = bytes.slice(i * RING_SLOT, i * RING_SLOT + n * 4);
-        h.result.location = { kind: "host", data: viewBytes(h.result.dtype, own, n) };
+        h.location = { kind: "host", data: viewBytes(h.dtype, own, n) };
       }
       this.#held[i] = null;
     });

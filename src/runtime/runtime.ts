@@ -3,28 +3,19 @@
 
 import { type ApplyContext, applyTo } from "../autograd/apply.ts";
 import { gradientsOf } from "../autograd/backward.ts";
-import { claimTapes, Variable } from "../autograd/variable.ts";
+import { Variable } from "../autograd/variable.ts";
 import type { HostArray } from "../core/dtype.ts";
 import { ThawError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
 import { numel, show, type TypeOf } from "../core/shape.ts";
-import { type Assign, hostResult, Result, readState, type StateSlice, Storage } from "../graph/leaf.ts";
-import { type Attrs, apply1, clearInterned, nodeMark, reachable, type Value } from "../graph/node.ts";
+import { hostResult, readState, type Source, type StateSlice, Storage } from "../graph/leaf.ts";
+import { type Attrs, apply1, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
 import type { BuildRule } from "../graph/rule.ts";
 import type { Backend, Cut, Run } from "./backend.ts";
 import { WorkQueue } from "./queue.ts";
 import { RandomKeys } from "./random_keys.ts";
-
-const DROPPED =
-  "this tensor was made inside a module's forward, was not returned from it, and a step has been taken since; return it from forward, or call retain() on it";
-
-/** A leaf's gradient before a trace touched it: what a compiled step must find, and what a failed trace restores. */
-export interface GradNote {
-  readonly before: Variable | null;
-  /** The trace began by dropping it, so what was there does not matter. */
-  readonly dropped: boolean;
-}
+import { Recorder, type Trace } from "./recorder.ts";
 
 /** Thrown inside a trace by what must happen outside of it (placing parameters): prepare, then trace again. */
 export class RetraceRequest extends Error {
@@ -34,15 +25,6 @@ export class RetraceRequest extends Error {
     super("this must happen before the step is traced");
     this.prepare = prepare;
   }
-}
-
-/** One finished trace: its cut, the results of its first run, and what the host did in it. */
-export interface Trace {
-  readonly cut: Cut;
-  readonly results: readonly Result[];
-  readonly needed: readonly (() => boolean)[];
-  readonly notes: ReadonlyMap<Variable, GradNote>;
-  readonly host: readonly (() => void)[];
 }
 
 export interface RuntimeOptions {
@@ -65,13 +47,8 @@ export class Runtime {
   #backend: Promise<Backend> | null = null;
   #ready: Backend | null = null;
   #noGrad = 0;
-  #made: Variable[] = [];
   #scope: Variable[] | null = null;
-  #effects: Assign[] = [];
-  #hostEffects: (() => void)[] = [];
-  #base = new Map<Storage, number>();
-  #gradNotes = new Map<Variable, GradNote>();
-  #shared = new Map<string, readonly Variable[]>();
+  readonly #recorder = new Recorder();
 
   constructor(options: RuntimeOptions) {
     this.#open = options.open;
@@ -107,7 +84,7 @@ export class Runtime {
       rules: this.#rules,
       tracking: this.#noGrad === 0,
       made: (v) => this.adopt(v),
-      shared: this.#shared,
+      shared: this.#recorder.shared,
     };
     return applyTo(ctx, name, inputs, attrs);
   }
@@ -119,9 +96,8 @@ export class Runtime {
 
   /** Registers a variable of the running trace. */
   adopt(v: Variable): Variable {
-    this.#made.push(v);
     this.#scope?.push(v);
-    return v;
+    return this.#recorder.adopt(v);
   }
 
   /** A variable of host data. */
@@ -171,21 +147,18 @@ export class Runtime {
 
   /** Records slice ← value after everything recorded so far. */
   assign(slice: StateSlice, value: Value): void {
-    const { storage } = slice;
-    if (!this.#base.has(storage)) this.#base.set(storage, storage.version);
-    storage.version++;
-    this.#effects.push({ slice, value, version: storage.version, at: nodeMark() });
+    this.#recorder.assign(slice, value);
   }
 
   /** Records host work that goes with every run of the trace (counters): done now, or by every call of a compiled step. */
   hostEffect(effect: () => void): void {
-    if (this.tracing) this.#hostEffects.push(effect);
+    if (this.tracing) this.#recorder.hostEffect(effect);
     else effect();
   }
 
   /** Remembers whether the leaf had a gradient when the trace first looked. */
   noteGrad(leaf: Variable, dropped = false): void {
-    if (!this.#gradNotes.has(leaf)) this.#gradNotes.set(leaf, { before: leaf.grad, dropped });
+    this.#recorder.noteGrad(leaf, dropped);
   }
 
   /** Drops a leaf's gradient; a user's tensor of it keeps its present value. */
@@ -236,84 +209,23 @@ export class Runtime {
   // ---- flushing -------------------------------------------------------------------------------------------------
 
   /** Ends the trace: everything recorded becomes one cut. Null when there is nothing to do. */
-  cut(returned: readonly Variable[] | null = null): Trace | null {
-    const extra = returned ?? [];
-    // A compiled step returns bare results: nobody can call backward on what was made inside.
-    if (!returned) claimTapes(this.#made);
-    const wanted = (v: Variable) => (returned ? v.keeper !== null : v.needed);
-    const kept = new Set([...this.#made.filter(wanted), ...extra].filter((v) => !v.state && !v.result));
-    const roots = new Map<Value, { result: Result; owners: WeakRef<Variable>[] }>();
-    for (const v of kept) {
-      const entry = roots.get(v.value) ?? { result: new Result(v), owners: [] };
-      entry.owners.push(new WeakRef(v));
-      roots.set(v.value, entry);
-    }
-    const made = this.#made;
-    const effects = this.#effects;
-    const cut = this.#structure([...roots.keys()], effects);
-    for (const v of made) {
-      if (v.state || v.result) continue;
-      const entry = kept.has(v) ? roots.get(v.value) : undefined;
-      if (entry) v.settle(entry.result);
-      else v.lose(DROPPED);
-    }
-    for (const v of extra)
-      if (!v.result && !v.state) v.settle((roots.get(v.value) as { result: Result }).result);
-    const out = { notes: this.#gradNotes, host: this.#hostEffects };
-    this.#reset();
-    if (roots.size === 0 && effects.length === 0) return null;
-    const entries = [...roots.values()];
-    const needed = entries.map((e) => () => e.owners.some((w) => w.deref()?.needed ?? false));
-    return { cut, results: entries.map((e) => e.result), needed, ...out };
+  cut(): Trace | null {
+    const trace = this.#recorder.cut();
+    this.random.nextTrace();
+    return trace.cut.roots.length > 0 || trace.cut.effects.length > 0 ? trace : null;
   }
 
-  /** Ends the trace of a compiled step: like `cut`, but what it returns is kept and there may be no roots. */
+  /** Ends the trace of a compiled step: what it returns is kept. */
   cutStep(returned: readonly Variable[]): Trace {
-    return (
-      this.cut(returned) ?? {
-        cut: { roots: [], effects: [], nodes: [], base: new Map() },
-        results: [],
-        needed: [],
-        notes: new Map(),
-        host: [],
-      }
-    );
+    const trace = this.#recorder.cut(returned);
+    this.random.nextTrace();
+    return trace;
   }
 
   /** Forgets the running trace: its recording failed. */
   abandon(): void {
-    for (const [storage, version] of this.#base) storage.version = version;
-    for (const [leaf, note] of this.#gradNotes) leaf.grad = note.before;
-    this.#reset();
-  }
-
-  #structure(roots: readonly Value[], effects: readonly Assign[]): Cut {
-    const nodes = reachable([...roots, ...effects.map((e) => e.value)]);
-    const base = new Map(this.#base);
-    for (const { source } of nodes) {
-      if (source?.kind !== "state") continue;
-      const { storage } = source.slice;
-      storage.touched = true;
-      if (!base.has(storage)) base.set(storage, storage.version);
-      if (source.version < (base.get(storage) as number)) {
-        throw new ThawError(
-          `${storage.label} was changed after it was used and before backward() needed it; call backward() first`,
-        );
-      }
-    }
-    for (const e of effects) e.slice.storage.touched = true;
-    return { roots, effects, nodes, base };
-  }
-
-  #reset(): void {
-    this.#made = [];
-    this.#effects = [];
-    this.#hostEffects = [];
-    this.#base = new Map();
-    this.#gradNotes = new Map();
-    this.#shared = new Map();
+    this.#recorder.abandon();
     this.random.nextTrace();
-    clearInterned();
   }
 
   /** Hands everything recorded so far to the backend. */
@@ -324,7 +236,7 @@ export class Runtime {
       );
     }
     const ready = this.cut();
-    if (ready) this.submit(ready.cut, { ...ready, sources: new Map() }, false);
+    if (ready) this.submit(ready.cut, { results: ready.results, sources: new Map() }, false);
   }
 
   /**
@@ -332,10 +244,10 @@ export class Runtime {
    * changes afterwards belongs to later runs.
    */
   submit(cut: Cut, parts: Omit<Run, "scalars">, reuse: boolean): void {
-    const drawn = cut.nodes.flatMap(({ source }) =>
-      source?.kind === "scalars" ? [[source, source.next()] as const] : [],
-    );
+    const sources = cut.nodes.flatMap(({ source }) => source ?? []);
+    const drawn = sources.flatMap((s) => (s.kind === "scalars" ? [[s, s.next()] as const] : []));
     const run: Run = { ...parts, scalars: new Map(drawn) };
+    const release = pin(sources.map((s) => parts.sources.get(s) ?? s));
     this.queue.post(async () => {
       try {
         await (await this.backend()).run(cut, run, reuse);
@@ -343,6 +255,8 @@ export class Runtime {
         const failure = error instanceof Error ? error : new Error(String(error));
         for (const r of run.results) r.failure = failure;
         throw failure;
+      } finally {
+        release();
       }
     });
   }
@@ -361,19 +275,24 @@ export class Runtime {
     const { state, result } = v;
     if (state) state.storage.touched = true;
     if (state) return this.queue.add(async () => (await this.backend()).readState(state));
-    if (!result) throw new ThawError(`${show(v)}: ${DROPPED}`);
+    if (!result) throw new ThawError(`${show(v)}: ${v.lost}`);
+    const release = pin([result]);
     return this.queue.add(async () => {
-      if (result.failure) {
-        this.queue.delivered(result.failure);
-        throw result.failure;
+      try {
+        if (result.failure) {
+          this.queue.delivered(result.failure);
+          throw result.failure;
+        }
+        return await (await this.backend()).read(result);
+      } finally {
+        release();
       }
-      return (await this.backend()).read(result);
     });
   }
 
   /** Applies recorded effects now, so that storages they read can be let go; inside a compiled step they stay. */
   flushEffects(): void {
-    if (!this.tracing && this.#effects.length > 0) this.flush();
+    if (!this.tracing && this.#recorder.hasEffects) this.flush();
   }
 
   /** Replaces the contents of a slice after everything recorded so far. */
@@ -404,6 +323,15 @@ export class Runtime {
     await this.queue.idle();
     if (this.#backend) await (await this.#backend).close();
   }
+}
+
+/** Pins the results among the sources until the function that it gives is called. */
+export function pin(sources: Iterable<Source>): () => void {
+  const pinned = [...sources].filter((s) => s.kind === "result");
+  for (const r of pinned) r.pins++;
+  return () => {
+    for (const r of pinned) r.pins--;
+  };
 }
 
 function emptyLike(storage: Storage): HostArray {

@@ -10,7 +10,8 @@ import { Result, type Source } from "../graph/leaf.ts";
 import { attrsKey } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureKey } from "../runtime/epoch.ts";
-import { RetraceRequest, type Runtime, type Trace } from "../runtime/runtime.ts";
+import type { Trace } from "../runtime/recorder.ts";
+import { pin, RetraceRequest, type Runtime } from "../runtime/runtime.ts";
 import { tensorsIn } from "./functions.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -23,6 +24,8 @@ interface Recording {
   readonly placeholders: readonly (Result | null)[];
   readonly template: Template;
   readonly grads: readonly { leaf: Variable; before: Variable | null | undefined; after: boolean }[];
+  /** Lets go of the results that the step reads without being given them. */
+  readonly release: () => void;
 }
 
 function signature(args: readonly unknown[]): string {
@@ -101,7 +104,8 @@ function recordOnce<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: 
     after: leaf.grad !== null,
   }));
   const template = templateOf(out, (t) => (t.variable.state ? t : rootIndex(trace, t)));
-  return { trace, placeholders, template, grads };
+  const captured = trace.cut.nodes.flatMap(({ source }) => source ?? []);
+  return { trace, placeholders, template, grads, release: pin(captured) };
 }
 
 function rootIndex(trace: Trace, t: Tensor): number {
@@ -145,9 +149,9 @@ export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R):
     traces++;
     const recordings = keepNewest(structures, structureKey());
     recordings.set(key, [...(recordings.get(key) ?? []), made]);
-    const { cut, results, needed, host } = made.trace;
+    const { cut, results, host } = made.trace;
     for (const effect of host) effect();
-    rt.submit(cut, { results, needed, sources: argumentSources(made, args) }, true);
+    rt.submit(cut, { results, sources: argumentSources(made, args) }, true);
     return made.template(results) as R;
   };
   return Object.defineProperty(call, "traces", { get: () => traces }) as Compiled<A, R>;
@@ -188,11 +192,6 @@ function replay(rt: Runtime, r: Recording, args: readonly unknown[]): unknown {
   for (const e of r.trace.cut.effects) e.slice.storage.version++;
   const results = r.trace.results.map((old) => new Result(old));
   const out = r.template(results);
-  const handles = [...tensorsIn(out)].map((t) => t.variable);
-  const owners = results.map((result) =>
-    handles.filter((v) => v.result === result).map((v) => new WeakRef(v)),
-  );
-  const needed = owners.map((list) => () => list.some((w) => w.deref()?.needed ?? false));
-  rt.submit(r.trace.cut, { results, needed, sources: argumentSources(r, args) }, true);
+  rt.submit(r.trace.cut, { results, sources: argumentSources(r, args) }, true);
   return out;
 }
