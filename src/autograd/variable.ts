@@ -5,7 +5,15 @@
 import type { DType } from "../core/dtype.ts";
 import { ThawError } from "../core/error.ts";
 import { type Shape, show, type TypeOf } from "../core/shape.ts";
-import { type Result, readResult, readState, type StateSlice, type Storage } from "../graph/leaf.ts";
+import {
+  checkResult,
+  checkStorage,
+  type Result,
+  readResult,
+  readState,
+  type StateSlice,
+  type Storage,
+} from "../graph/leaf.ts";
 import type { Attrs, Value } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
 
@@ -57,17 +65,19 @@ export class Variable implements TypeOf {
     if (from.result) this.settle(from.result);
   }
 
-  /** The graph value as of now; throws when a flush has let it go. */
-  get value(): Value {
+  /** Throws when a flush has let it go, or its device has been closed. */
+  check(): void {
     if (this.#lost) throw new ThawError(`${show(this)}: ${this.#lost}`);
+    if (this.state) checkStorage(this.state.storage);
+    if (this.#result) checkResult(this.#result);
+  }
+
+  /** The graph value as of now; throws when there is none any more. */
+  get value(): Value {
+    this.check();
     if (this.state) return readState(this.state);
     if (this.#result) return readResult(this.#result);
     return this.#value as Value;
-  }
-
-  /** Why it has no value any more; null while it has one. */
-  get lost(): string | null {
-    return this.#lost;
   }
 
   /** What a flush made of it, or null while it is only a node. */

@@ -2,14 +2,22 @@
 // Backends keep what they need per source in their own maps; nothing here names a device.
 
 import type { DType, HostArray } from "../core/dtype.ts";
-import type { Shape, TypeOf } from "../core/shape.ts";
-import { numel } from "../core/shape.ts";
-import type { Value } from "./node.ts";
-import { leaf } from "./node.ts";
+import { DeviceError } from "../core/error.ts";
+import { numel, type Shape, show, type TypeOf } from "../core/shape.ts";
+import { leaf, type Value } from "./node.ts";
 
 export type Source = StateRead | Result | Scalars;
 
 let nextId = 1;
+
+/** The backend in whose memory something lies. What a closed one held is gone. */
+export interface Holder {
+  readonly closed: boolean;
+}
+
+/** Whether what `holder` has cannot be had: by `user`, or at all. */
+const gone = (holder: Holder | null, user: Holder | null) =>
+  holder !== null && holder !== user && (user !== null || holder.closed);
 
 /**
  * Persistent device memory with a version: parameters, running statistics, gradients, optimizer moments.
@@ -28,6 +36,8 @@ export class Storage {
   initial: HostArray | null;
   /** Whether a flush has used it: from then on the device holds the contents. */
   touched = false;
+  /** The backend that has taken it; null until then. */
+  holder: Holder | null = null;
 
   constructor(label: string, dtype: DType, size: number, initial: HostArray | null = null) {
     this.label = label;
@@ -35,6 +45,14 @@ export class Storage {
     this.size = size;
     this.initial = initial;
   }
+}
+
+/** Throws when the storage's contents were on another device than `user`, or on one that has been closed. */
+export function checkStorage(storage: Storage, user: Holder | null = null): void {
+  if (gone(storage.holder, user))
+    throw new DeviceError(
+      `${storage.label} lives on a device that was closed by init() or close(); build or load the model again`,
+    );
 }
 
 /** A slice of a storage with a shape: what a parameter or buffer is. */
@@ -87,7 +105,7 @@ export class Result implements TypeOf {
   readonly id = nextId++;
   readonly shape: Shape;
   readonly dtype: DType;
-  location: unknown = null;
+  location: Location | null = null;
   failure: Error | null = null;
   /** Work that will read it, whether or not the user still holds it: queued runs and reads, nodes, recorded steps. */
   pins = 0;
@@ -116,17 +134,40 @@ export interface HostLocation {
   readonly data: HostArray;
 }
 
+/** Data in a backend's memory; `host` is the copy that a read has made. */
+export interface DeviceLocation {
+  readonly kind: "device";
+  readonly holder: Holder;
+  host: HostArray | null;
+}
+
+export type Location = HostLocation | DeviceLocation;
+
 export function hostResult(data: HostArray, type: TypeOf): Result {
   if (data.length !== numel(type.shape)) {
     throw new RangeError(`host data has ${data.length} elements for shape [${type.shape.join(",")}]`);
   }
   const result = new Result(type);
-  result.location = { kind: "host", data } satisfies HostLocation;
+  result.location = { kind: "host", data };
   return result;
 }
 
-export function isHost(location: unknown): location is HostLocation {
-  return (location as HostLocation | null)?.kind === "host";
+export function isHost(location: Location | null | undefined): location is HostLocation {
+  return location?.kind === "host";
+}
+
+/** The host's copy of a result, if there is one: it outlives the device. */
+export function hostCopy({ location }: Result): HostArray | null {
+  return location && (isHost(location) ? location.data : location.host);
+}
+
+/** Throws when the result's only data were on another device than `user`, or on one that has been closed. */
+export function checkResult(result: Result, user: Holder | null = null): void {
+  const { location } = result;
+  if (location?.kind === "device" && !location.host && gone(location.holder, user))
+    throw new DeviceError(
+      `${show(result)} was computed on a device that was closed by init() or close(), and not read before; compute it again`,
+    );
 }
 
 export function readResult(result: Result): Value {

@@ -1,7 +1,7 @@
 // The runtime in use. One at a time: `init` opens it, `close` ends it; without `init` the first read opens the default
 // GPU.
 
-import { ThawError, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import { buildRules, type RewriteOptions } from "../schedule/rewrites/index.ts";
 import { CpuBackend } from "./cpu_backend.ts";
 import { type GpuInit, openGpu } from "./gpu_backend.ts";
@@ -37,29 +37,44 @@ export function runtime(): Runtime {
   return current;
 }
 
-/** Opens a runtime; a former one is closed. Throws DeviceError when there is no usable adapter. */
-export async function initRuntime(options: InitOptions = {}): Promise<Runtime> {
-  await closeRuntime();
-  const made = make(options);
-  current = made;
-  try {
-    await made.backend();
-  } catch (error) {
+/** Opening and closing happen one after another, in the order in which they were asked for. */
+let lifecycle: Promise<unknown> = Promise.resolve();
+
+function inOrder<T>(job: () => Promise<T>): Promise<T> {
+  const done = lifecycle.then(job);
+  lifecycle = done.catch(() => {});
+  return done;
+}
+
+/** Closes the runtime in use, and whatever is opened by use while that happens. */
+async function closeCurrent(): Promise<void> {
+  while (current) {
+    const old = current;
     current = null;
-    throw error;
+    await old.close();
   }
-  return made;
+}
+
+/**
+ * Opens a runtime; a former one is closed, unless the options are wrong. Throws UsageError for wrong options,
+ * DeviceError when there is no usable adapter.
+ */
+export async function initRuntime(options: InitOptions = {}): Promise<Runtime> {
+  const made = make(options);
+  return inOrder(async () => {
+    await closeCurrent();
+    current = made;
+    try {
+      await made.backend();
+    } catch (error) {
+      if (current === made) current = null;
+      throw error;
+    }
+    return made;
+  });
 }
 
 /** Drains, destroys the device and drops every reference, so that a process can exit. */
-export async function closeRuntime(): Promise<void> {
-  const old = current;
-  current = null;
-  await old?.close();
-}
-
-/** The runtime if one is open. */
-export function openRuntime(): Runtime {
-  if (!current) throw new ThawError("no runtime is open; call init() first");
-  return current;
+export function closeRuntime(): Promise<void> {
+  return inOrder(closeCurrent);
 }

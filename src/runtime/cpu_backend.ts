@@ -5,12 +5,21 @@ import type { HostArray } from "../core/dtype.ts";
 import { numel } from "../core/shape.ts";
 import { type NDArray, ndarray, toHost } from "../graph/array.ts";
 import { type Evaluated, evaluateNode, valueIn } from "../graph/interpret.ts";
-import { isHost, type Result, type Source, type StateSlice, type Storage } from "../graph/leaf.ts";
+import {
+  checkResult,
+  checkStorage,
+  type DeviceLocation,
+  type Holder,
+  hostCopy,
+  type Result,
+  type Source,
+  type StateSlice,
+  type Storage,
+} from "../graph/leaf.ts";
 import { type Node, reachable } from "../graph/node.ts";
 import type { Backend, Cut, Run } from "./backend.ts";
 
-interface F64Location {
-  readonly kind: "f64";
+interface F64Location extends DeviceLocation {
   readonly array: NDArray;
 }
 
@@ -27,7 +36,8 @@ function readersByVersion(nodes: readonly Node[], cut: Cut): Map<string, Node[]>
   return out;
 }
 
-export class CpuBackend implements Backend {
+export class CpuBackend implements Backend, Holder {
+  closed = false;
   readonly name = "float64 interpreter";
   readonly adapter = { vendor: "thaw", architecture: "", device: "", description: this.name, software: true };
   readonly choices = new Map();
@@ -50,7 +60,8 @@ export class CpuBackend implements Backend {
     }
     this.#evaluate(nodes, known);
     cut.roots.forEach((v, i) => {
-      run.results[i].location = { kind: "f64", array: valueIn(known, v) } satisfies F64Location;
+      const array = valueIn(known, v);
+      run.results[i].location = { kind: "device", holder: this, array, host: null } as F64Location;
     });
   }
 
@@ -78,6 +89,8 @@ export class CpuBackend implements Backend {
   #state(storage: Storage): Float64Array {
     let data = this.#states.get(storage);
     if (!data) {
+      checkStorage(storage, this);
+      storage.holder = this;
       data = storage.initial ? Float64Array.from(storage.initial) : new Float64Array(storage.size);
       storage.initial = null;
       this.#states.set(storage, data);
@@ -93,9 +106,11 @@ export class CpuBackend implements Backend {
   /** A result in float64. */
   exact(result: Result): NDArray {
     const { location } = result;
-    if (isHost(location)) return ndarray(result.shape, location.data as ArrayLike<number>, result.dtype);
-    if (!location) throw result.failure ?? new Error("this value was never computed");
-    return (location as F64Location).array;
+    if (location?.kind === "device" && location.holder === this) return (location as F64Location).array;
+    const data = hostCopy(result);
+    if (data) return ndarray(result.shape, data as ArrayLike<number>, result.dtype);
+    checkResult(result, this);
+    throw result.failure ?? new Error("this value was never computed");
   }
 
   /** A slice in float64. */
@@ -104,7 +119,9 @@ export class CpuBackend implements Backend {
   }
 
   async read(result: Result): Promise<HostArray> {
-    return toHost(this.exact(result));
+    const data = toHost(this.exact(result));
+    if (result.location?.kind === "device") result.location.host = data;
+    return data.slice();
   }
 
   async readState(slice: StateSlice): Promise<HostArray> {
@@ -122,6 +139,7 @@ export class CpuBackend implements Backend {
   async throttle(): Promise<void> {}
 
   async close(): Promise<void> {
+    this.closed = true;
     this.#states.clear();
   }
 }

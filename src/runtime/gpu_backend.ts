@@ -1,8 +1,7 @@
-// The WebGPU backend: turns cuts into plans (found again by key), fills their leaves, runs them, and keeps track of
-// where results lie. A result that a later run of its plan would overwrite while somebody may still ask for it is saved
-// to the host first, so GPU memory stays flat whatever the user holds.
+// The WebGPU backend: turns cuts into plans (found again by key), fills their leaves and runs them. Where their results
+// lie is kept in gpu_results.ts.
 
-import { type HostArray, hostArray, viewBytes } from "../core/dtype.ts";
+import { type HostArray, hostArray } from "../core/dtype.ts";
 import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
@@ -10,7 +9,15 @@ import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDev
 import { PipelineCache } from "../gpu/pipelines.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Cut } from "../graph/cut.ts";
-import { isHost, type Result, type Scalars, type StateSlice, type Storage } from "../graph/leaf.ts";
+import {
+  checkStorage,
+  type Holder,
+  hostCopy,
+  type Result,
+  type Scalars,
+  type StateSlice,
+  type Storage,
+} from "../graph/leaf.ts";
 import type { Node } from "../graph/node.ts";
 import type { Plan } from "../schedule/plan.ts";
 import type { RewriteOptions } from "../schedule/rewrites/index.ts";
@@ -18,8 +25,8 @@ import { schedule } from "../schedule/schedule.ts";
 import type { Choices } from "../schedule/select.ts";
 import { cutKey } from "../schedule/work_graph.ts";
 import type { Backend, Run } from "./backend.ts";
+import { GpuResults } from "./gpu_results.ts";
 import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
-import { Ring } from "./ring.ts";
 
 export interface GpuInit extends DeviceOptions {
   readonly rewrites?: RewriteOptions;
@@ -29,14 +36,6 @@ export interface GpuInit extends DeviceOptions {
   readonly reuseSlots?: boolean;
   /** Shader texts by file stem, where the files cannot be fetched. */
   readonly shaders?: ReadonlyMap<string, string>;
-}
-
-/** Where a result lies on the device; `host` is the copy that a read has made. */
-interface GpuLocation {
-  readonly kind: "gpu";
-  readonly buffer: DeviceBuffer;
-  readonly offset: number;
-  host: HostArray | null;
 }
 
 interface StateMemory {
@@ -60,14 +59,15 @@ export interface GpuStats {
 /** Plans of plain loops that are kept; the least recently used one goes. */
 const MAX_PLANS = 64;
 
-export class GpuBackend implements Backend {
+export class GpuBackend implements Backend, Holder {
+  closed = false;
   readonly name: string;
   readonly adapter: AdapterSummary;
   readonly gpu: Gpu;
   readonly choices: Choices = new Map();
   readonly #options: GpuInit;
   readonly #devices: Devices;
-  readonly #ring: Ring;
+  readonly #results: GpuResults;
   readonly #states = new WeakMap<Storage, StateMemory>();
   /** Frees the memory of storages that nobody can reach any more (a model that was dropped). */
   readonly #unreachable: FinalizationRegistry<DeviceBuffer>;
@@ -83,7 +83,7 @@ export class GpuBackend implements Backend {
     this.name = adapterName(gpu.adapter);
     this.#options = options;
     const buffers = new BufferStore(gpu);
-    this.#ring = new Ring(buffers);
+    this.#results = new GpuResults(this, gpu, buffers);
     this.#unreachable = new FinalizationRegistry((buffer) => buffers.destroy(buffer));
     this.#devices = {
       gpu,
@@ -135,33 +135,16 @@ export class GpuBackend implements Backend {
     this.gpu.check();
     const prepared = await this.#prepared(cut, reuse);
     if (reuse) this.#last = prepared;
-    await this.#saveOutputs(prepared);
+    await this.#results.save(prepared);
     this.#fillLeaves(prepared, runLeaves(cut), run);
     this.#runHoisted(prepared);
-    const small = prepared.outputs.filter((o) => o.ringed);
-    const offsets = await this.#ring.take(small.length);
-    const copies: Command[] = small.map((o, i) => ({
-      kind: "copy",
-      from: o.buffer,
-      fromOffset: 0,
-      to: this.#ring.buffer,
-      toOffset: offsets[i],
-      bytes: Math.ceil(o.bytes / 4) * 4,
-    }));
+    const { copies, offsets } = await this.#results.takeRing(prepared);
     const { commander } = this.#devices;
     commander.run(prepared.commands);
     if (copies.length > 0) commander.run(copies);
     commander.mark(prepared.cost);
     for (const e of cut.effects) this.#state(e.slice.storage).version++;
-    let next = 0;
-    prepared.outputs.forEach((o, i) => {
-      const result = run.results[i];
-      const offset = o.ringed ? offsets[next++] : 0;
-      const buffer = o.ringed ? this.#ring.buffer : o.buffer;
-      result.location = { kind: "gpu", buffer, offset, host: null } satisfies GpuLocation;
-      if (o.ringed) this.#ring.hold(offset, result);
-      else o.held = result;
-    });
+    this.#results.settle(prepared, run.results, offsets);
   }
 
   /**
@@ -203,17 +186,8 @@ export class GpuBackend implements Backend {
     return known;
   }
 
-  /** Saves what the plan's last run left and somebody may still read. */
-  async #saveOutputs(p: Prepared): Promise<void> {
-    for (const o of p.outputs) {
-      const { held } = o;
-      o.held = null;
-      if (held?.needed) held.location = { kind: "host", data: await this.read(held) };
-    }
-  }
-
   async #retire(p: Prepared): Promise<void> {
-    await this.#saveOutputs(p);
+    await this.#results.save(p);
     await this.#devices.commander.drain();
     for (const b of p.owned) this.#devices.buffers.destroy(b);
   }
@@ -231,19 +205,18 @@ export class GpuBackend implements Backend {
       }
       if (source === l.last) continue;
       if (source.failure) throw source.failure;
-      const { location } = source;
-      if (isHost(location)) this.#devices.buffers.write(l.buffer, 0, location.data);
-      else if (location) {
-        const { buffer, offset } = location as GpuLocation;
+      const at = this.#results.locate(source);
+      if (!at) this.#devices.buffers.write(l.buffer, 0, hostCopy(source) as HostArray);
+      else {
         copies.push({
           kind: "copy",
-          from: buffer,
-          fromOffset: offset,
+          from: at.buffer,
+          fromOffset: at.offset,
           to: l.buffer,
           toOffset: 0,
           bytes: Math.ceil((numel(source.shape) * (source.dtype === "u8" ? 1 : 4)) / 4) * 4,
         });
-      } else throw new Error(`${show(source)} is used before it is computed`);
+      }
       l.last = source;
     }
     if (copies.length > 0) this.#devices.commander.run(copies);
@@ -261,6 +234,8 @@ export class GpuBackend implements Backend {
   #state(storage: Storage): StateMemory {
     let memory = this.#states.get(storage);
     if (!memory) {
+      checkStorage(storage, this);
+      storage.holder = this;
       const { buffers } = this.#devices;
       const buffer = buffers.storage(storage.label, storage.size * 4);
       if (storage.initial) buffers.write(buffer, 0, storage.initial);
@@ -272,29 +247,12 @@ export class GpuBackend implements Backend {
     return memory;
   }
 
-  async read(result: Result): Promise<HostArray> {
-    const { location } = result;
-    if (isHost(location)) return location.data.slice();
-    if (!location) throw result.failure ?? new Error(`${show(result)} was never computed`);
-    const at = location as GpuLocation;
-    at.host ??= await this.#download(at.buffer, at.offset, result);
-    return at.host.slice();
-  }
-
-  async #download(
-    buffer: DeviceBuffer,
-    offset: number,
-    type: { shape: readonly number[]; dtype: Result["dtype"] },
-  ): Promise<HostArray> {
-    const n = numel(type.shape);
-    if (n === 0) return hostArray(type.dtype, 0);
-    const bytes = await this.#devices.buffers.read(buffer, offset, type.dtype === "u8" ? n : n * 4);
-    this.gpu.check();
-    return viewBytes(type.dtype, bytes, n);
+  read(result: Result): Promise<HostArray> {
+    return this.#results.read(result);
   }
 
   async readState(slice: StateSlice): Promise<HostArray> {
-    return this.#download(this.#state(slice.storage).buffer, slice.offset * 4, slice);
+    return this.#results.download(this.#state(slice.storage).buffer, slice.offset * 4, slice);
   }
 
   async writeState(slice: StateSlice, data: HostArray): Promise<void> {
@@ -326,6 +284,7 @@ export class GpuBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     if (!this.gpu.lost) await this.#devices.commander.drain().catch(() => {});
     this.gpu.close();
   }
@@ -342,6 +301,7 @@ function leafKey(node: Node, cut: Cut): string {
 
 /** Opens the device and the backend on it. */
 export async function openGpu(options: GpuInit): Promise<GpuBackend> {
-  const [gpu, sources] = await Promise.all([openDevice(options), options.shaders ?? loadShaders()]);
-  return new GpuBackend(gpu, sources, options);
+  // Before the device, which nobody would close if they could not be had.
+  const sources = options.shaders ?? (await loadShaders());
+  return new GpuBackend(await openDevice(options), sources, options);
 }

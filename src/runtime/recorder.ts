@@ -4,11 +4,18 @@
 import { claimTapes, type Variable } from "../autograd/variable.ts";
 import { ThawError } from "../core/error.ts";
 import type { Cut } from "../graph/cut.ts";
-import { type Assign, Result, type StateSlice, type Storage } from "../graph/leaf.ts";
+import { type Assign, type Holder, Result, type StateSlice, type Storage } from "../graph/leaf.ts";
 import { clearInterned, nodeMark, reachable, type Value } from "../graph/node.ts";
 
 const DROPPED =
   "this tensor was made inside a module's forward, was not returned from it, and a step has been taken since; return it from forward, or call retain() on it";
+
+const ABANDONED = "this tensor was made in a compiled step whose recording failed";
+
+const ENDED = "this tensor was not computed before init() or close() ended its session; build it again";
+
+/** Whoever held what is lost with a session. */
+const NOBODY: Holder = { closed: true };
 
 /** A leaf's gradient before a trace touched it: what a compiled step must find, and what a failed trace restores. */
 export interface GradNote {
@@ -89,7 +96,19 @@ export class Recorder {
   abandon(): void {
     for (const [storage, version] of this.#base) storage.version = version;
     for (const [leaf, note] of this.#notes) leaf.grad = note.before;
+    this.#lose(ABANDONED);
     this.#reset();
+  }
+
+  /** The session ends: what it has recorded will never run, so the state that it would have changed is lost too. */
+  end(): void {
+    for (const { slice } of this.#effects) slice.storage.holder ??= NOBODY;
+    this.#lose(ENDED);
+    this.#reset();
+  }
+
+  #lose(reason: string): void {
+    for (const v of this.#made) if (!v.state && !v.result) v.lose(reason);
   }
 
   #structure(roots: readonly Value[], effects: readonly Assign[]): Cut {

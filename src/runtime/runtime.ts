@@ -2,15 +2,20 @@
 // cuts the trace into flushes, and hands those to a backend in order. It knows variables, never devices.
 
 import { type ApplyContext, applyTo } from "../autograd/apply.ts";
-import { gradientsOf } from "../autograd/backward.ts";
 import { Variable } from "../autograd/variable.ts";
 import type { HostArray } from "../core/dtype.ts";
-import { ThawError } from "../core/error.ts";
+import { DeviceError, ThawError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
-import { numel, show, type TypeOf } from "../core/shape.ts";
-import { hostResult, readState, type Source, type StateSlice, Storage } from "../graph/leaf.ts";
-import { type Attrs, apply1, type Value } from "../graph/node.ts";
-import { opNamed } from "../graph/op.ts";
+import { numel, type TypeOf } from "../core/shape.ts";
+import {
+  checkStorage,
+  hostResult,
+  type Result,
+  type Source,
+  type StateSlice,
+  Storage,
+} from "../graph/leaf.ts";
+import type { Attrs, Value } from "../graph/node.ts";
 import type { BuildRule } from "../graph/rule.ts";
 import type { Backend, Cut, Run } from "./backend.ts";
 import { WorkQueue } from "./queue.ts";
@@ -46,6 +51,7 @@ export class Runtime {
   readonly #limit: number;
   #backend: Promise<Backend> | null = null;
   #ready: Backend | null = null;
+  #closed = false;
   #noGrad = 0;
   #scope: Variable[] | null = null;
   readonly #recorder = new Recorder();
@@ -65,6 +71,8 @@ export class Runtime {
 
   /** The backend, opened on first use. */
   backend(): Promise<Backend> {
+    if (this.#closed)
+      return Promise.reject(new DeviceError("this session has ended: init() or close() was called"));
     this.#backend ??= this.#open().then((b) => {
       this.#ready = b;
       return b;
@@ -161,45 +169,6 @@ export class Runtime {
     this.#recorder.noteGrad(leaf, dropped);
   }
 
-  /** Drops a leaf's gradient; a user's tensor of it keeps its present value. */
-  zeroGrad(leaf: Variable): void {
-    this.noteGrad(leaf, true);
-    const grad = leaf.grad;
-    leaf.grad = null;
-    if (grad) grad.keeper = null;
-    if (grad?.state && grad.handle?.deref() !== undefined) {
-      const value = grad.value;
-      grad.state = null;
-      grad.become(value);
-      this.adopt(grad);
-    }
-  }
-
-  /** Σ root·seed differentiated with respect to every leaf that wants it, added to their gradients. */
-  backward(root: Variable, seed: Variable | null, retain: boolean): void {
-    if (!root.requiresGrad)
-      throw new ThawError(`backward: ${show(root)} does not depend on anything that requires a gradient`);
-    if (!seed && numel(root.shape) !== 1)
-      throw new ThawError(`backward: ${show(root)} is not a single value; pass its gradient to backward()`);
-    const one = seed?.value ?? apply1(opNamed("full"), [], { shape: root.shape, value: 1, dtype: "f32" });
-    for (const [leaf, g] of gradientsOf(root, one, retain)) this.#accumulate(leaf, g);
-  }
-
-  #accumulate(leaf: Variable, g: Value): void {
-    this.noteGrad(leaf);
-    if (!leaf.state) {
-      const value = leaf.grad ? apply1(opNamed("add"), [leaf.grad.value, g]) : g;
-      if (leaf.grad) leaf.grad.keeper = null;
-      leaf.grad = this.adopt(new Variable(leaf, { value }));
-      leaf.grad.keeper = leaf;
-      return;
-    }
-    leaf.gradSlice ??= this.newState(`${leaf.state.storage.label}.grad`, leaf);
-    const value = leaf.grad ? apply1(opNamed("accumulate"), [readState(leaf.gradSlice), g]) : g;
-    this.assign(leaf.gradSlice, value);
-    leaf.grad ??= new Variable(leaf, { state: leaf.gradSlice });
-  }
-
   /** Persistent memory of its own for one tensor; zeros unless contents are given. */
   newState(label: string, type: TypeOf, initial: HostArray | null = null): StateSlice {
     const storage = new Storage(label, type.dtype, numel(type.shape), initial);
@@ -272,10 +241,16 @@ export class Runtime {
   /** The host's copy of a variable's value as of now. */
   async read(v: Variable): Promise<HostArray> {
     this.flush();
+    v.check();
     const { state, result } = v;
-    if (state) state.storage.touched = true;
-    if (state) return this.queue.add(async () => (await this.backend()).readState(state));
-    if (!result) throw new ThawError(`${show(v)}: ${v.lost}`);
+    if (state) {
+      state.storage.touched = true;
+      return this.queue.add(async () => (await this.backend()).readState(state));
+    }
+    return this.#readResult(result as Result);
+  }
+
+  #readResult(result: Result): Promise<HostArray> {
     const release = pin([result]);
     return this.queue.add(async () => {
       try {
@@ -300,6 +275,7 @@ export class Runtime {
     if (this.tracing)
       throw new ThawError("compile: state was loaded while the step is being traced; do it outside");
     const { storage } = slice;
+    checkStorage(storage);
     if (!storage.touched) {
       const initial = storage.initial ?? emptyLike(storage);
       initial.set(data as ArrayLike<number>, slice.offset);
@@ -314,14 +290,18 @@ export class Runtime {
   /** Forgets storages after everything recorded so far has run. */
   free(storages: readonly Storage[]): void {
     this.queue.post(async () => {
-      (await this.backend()).free(storages);
+      // A device that was never opened has taken none.
+      if (this.#backend) (await this.#backend).free(storages);
     });
   }
 
-  /** Drains the queue and closes the device. */
+  /** Drains the queue and closes the device; what was recorded and never asked for is lost. */
   async close(): Promise<void> {
+    this.#recorder.end();
     await this.queue.idle();
-    if (this.#backend) await (await this.#backend).close();
+    this.#closed = true;
+    const backend = await this.#backend?.catch(() => null);
+    await backend?.close();
   }
 }
 

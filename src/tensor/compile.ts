@@ -10,6 +10,7 @@ import { Result, type Source } from "../graph/leaf.ts";
 import { attrsKey } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureKey } from "../runtime/epoch.ts";
+import { zeroGrad } from "../runtime/gradients.ts";
 import type { Trace } from "../runtime/recorder.ts";
 import { pin, RetraceRequest, type Runtime } from "../runtime/runtime.ts";
 import { tensorsIn } from "./functions.ts";
@@ -178,7 +179,7 @@ function keepNewest(
 /** Leaves gradients null or not as the recorded call did; what the user holds of a dropped one is kept. */
 function restoreGrads(rt: Runtime, r: Recording): void {
   for (const { leaf, before, after } of r.grads) {
-    if (before === undefined && leaf.grad?.handle?.deref() !== undefined) rt.zeroGrad(leaf);
+    if (before === undefined && leaf.grad?.handle?.deref() !== undefined) zeroGrad(rt, leaf);
     if (!after) leaf.grad = null;
     else if (leaf.gradSlice) leaf.grad ??= new Variable(leaf, { state: leaf.gradSlice });
   }

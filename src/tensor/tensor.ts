@@ -8,6 +8,7 @@ import { broadcastShapes, normAxes, normAxis, numel, type Shape, show } from "..
 import type { Attrs } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureFlipped } from "../runtime/epoch.ts";
+import { backward, zeroGrad } from "../runtime/gradients.ts";
 
 /** Anything arithmetic takes beside a tensor. */
 export type Operand = Tensor | number;
@@ -69,7 +70,7 @@ export class Tensor {
   }
 
   zeroGrad(): void {
-    runtime().zeroGrad(this.variable);
+    zeroGrad(runtime(), this.variable);
   }
 
   // ---- reading --------------------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ export class Tensor {
   backward(options: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
     const { gradient, retainGraph = false } = options;
     if (gradient) sameShapes("backward", this, gradient);
-    runtime().backward(this.variable, gradient?.variable ?? null, retainGraph);
+    backward(runtime(), this.variable, gradient?.variable ?? null, retainGraph);
   }
 
   /** The same values, cut off from the graph behind them. */
