@@ -14,10 +14,13 @@ type Member = Module | Parameter | Buffer | Counter;
 const isMember = (v: unknown): v is Member =>
   v instanceof Module || v instanceof Parameter || v instanceof Buffer || v instanceof Counter;
 
-/** Own members by state-dict name. (Not a private method: those are not found through the proxy.) */
+/**
+ * Own members by state-dict name. (Not a private method: those are not found through the proxy. By descriptor: reading
+ * the property "1" of a Sequential gives its layer at position 1, whatever that is called.)
+ */
 function* membersOf(module: Module): Iterable<[string, Member]> {
-  for (const [key, value] of Object.entries(module))
-    if (isMember(value)) yield [module.memberName(key), value];
+  for (const [key, { value, enumerable }] of Object.entries(Object.getOwnPropertyDescriptors(module)))
+    if (enumerable && isMember(value)) yield [module.memberName(key), value];
 }
 
 function* variablesIn(value: unknown): Iterable<Variable> {

@@ -6,13 +6,26 @@ import { Module } from "./module.ts";
 
 type Layer = Module & { forward(x: Tensor): Tensor };
 
-/** Properties of Module itself, which a named layer must not shadow. */
+/** Positions, not names: "1" is the second layer even of a slice whose first layer is called 1. */
 const isIndex = (key: string | symbol): key is string => typeof key === "string" && /^-?\d+$/.test(key);
 
+function checkLayer(name: string, layer: unknown): asserts layer is Layer {
+  if (layer instanceof Module) return;
+  throw new UsageError(`Sequential: layer ${name} must be a Module, got ${typeof layer}`);
+}
+
+/**
+ * Modules one after another (torch.nn.Sequential). `seq[0]` and `seq[-1]` are layers by position and can be assigned;
+ * a position that there is not throws a UsageError. State-dict names are those of the layers.
+ */
 export class Sequential extends Module {
   [index: number]: Layer;
 
-  /** Layers in order (named "0", "1", …), or one record of name → layer. */
+  /**
+   * Layers in order (named "0", "1", …), or one record of name → layer. Of a record, names that are whole numbers come
+   * first, in ascending order: JavaScript keeps no other. Throws a UsageError for what is not a Module, or is named
+   * like a property of Sequential.
+   */
   constructor(...layers: readonly Layer[] | [Readonly<Record<string, Layer>>]) {
     super();
     const named =
@@ -21,6 +34,7 @@ export class Sequential extends Module {
       ? Object.entries(named)
       : (layers as readonly Layer[]).map((l, i) => [String(i), l] as const);
     for (const [name, layer] of entries) {
+      checkLayer(name, layer);
       if (name in this) throw new UsageError(`Sequential: a layer cannot be called ${name}`);
       Object.defineProperty(this, name, {
         value: layer,
@@ -37,18 +51,26 @@ export class Sequential extends Module {
       },
       set: (target, key, value, receiver) => {
         if (!isIndex(key)) return Reflect.set(target, key, value, receiver);
+        checkLayer(key, value);
         // Setting on the target passes the module's own proxy, which notes the change of structure.
         return Reflect.set(target, nameAt(target, Number(key)), value);
       },
     });
   }
 
+  /** How many layers there are. */
   get length(): number {
     return this.children.length;
   }
 
-  /** Layers [from, to) as a Sequential of the same layers; negative ends count from the end. Names are kept. */
+  /**
+   * Layers [from, to) as a Sequential of the same layers (`seq[from:to]` in PyTorch): negative ends count from the end,
+   * ends beyond it are clamped. Names are kept, so state-dict names are those of the whole. Throws a UsageError for
+   * ends that are not whole.
+   */
   slice(from = 0, to: number = this.length): Sequential {
+    if (!Number.isInteger(from) || !Number.isInteger(to))
+      throw new UsageError(`Sequential: the ends of a slice must be whole numbers, got ${from} and ${to}`);
     const entries = [...this.namedChildren()].slice(from, to);
     return new Sequential(Object.fromEntries(entries) as Record<string, Layer>);
   }
@@ -57,6 +79,7 @@ export class Sequential extends Module {
     for (const child of this.children) yield child as Layer;
   }
 
+  /** x through all layers in order. */
   forward(x: Tensor): Tensor {
     let y = x;
     for (const layer of this) y = layer.forward(y);
@@ -64,7 +87,7 @@ export class Sequential extends Module {
   }
 }
 
-/** Name of the layer at a position; a number that is itself a name of a numbered Sequential is that name. */
+/** Name of the layer at a position. */
 function nameAt(s: Sequential, index: number): string {
   const names = [...s.namedChildren()].map(([name]) => name);
   const name = names[index < 0 ? index + names.length : index];
