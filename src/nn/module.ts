@@ -135,9 +135,11 @@ export abstract class Module {
   }
 
   /**
-   * Loads tensors by name: what `weights.read` gives, or a Map of Tensors. One container level and a `module.` prefix
-   * are stripped, then the architecture's renames applied. With `strict` (the default) missing, unexpected and
-   * mis-shaped names throw a DataError listing them; `except` leaves names out on purpose (a replaced classifier).
+   * Loads tensors by name: what `weights.read` or `stateDict()` gives, or a plain object of the like. One container
+   * level and a `module.` prefix are stripped, then the architecture's renames applied. Elements become f32, except on
+   * the device, where only f32 tensors are copied. With `strict` (the default) missing and unexpected names throw a
+   * DataError listing them; wrong shapes always do (torch.nn.Module.load_state_dict). `except` leaves names out on
+   * purpose (a replaced classifier). When it throws, nothing has been loaded.
    */
   loadStateDict(dict: StateInput, options: LoadOptions = {}): LoadReport {
     return loadState(this, dict, options);

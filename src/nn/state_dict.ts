@@ -1,9 +1,10 @@
 // State dicts: loading them into modules with a report of what did not match, and taking them out as host data.
 
 import type { HostArray } from "../core/dtype.ts";
-import { DataError } from "../core/error.ts";
+import { DataError, UsageError } from "../core/error.ts";
 import { toFloat32 } from "../core/half.ts";
-import { type Shape, sameShape } from "../core/shape.ts";
+import { numel, type Shape, sameShape, show } from "../core/shape.ts";
+import { isHost } from "../graph/leaf.ts";
 import { runtime } from "../runtime/context.ts";
 import { type Buffer, Counter, type Parameter, writeTensor } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -16,14 +17,17 @@ export interface StateEntry {
   readonly data: ArrayLike<number> | ArrayLike<bigint>;
 }
 
-export type StateInput = ReadonlyMap<string, Tensor | StateEntry>;
+/** Names → tensors: what `weights.read` or `stateDict()` gives, or a plain object of the like. */
+export type StateInput =
+  | ReadonlyMap<string, Tensor | StateEntry>
+  | Readonly<Record<string, Tensor | StateEntry>>;
 
 export interface LoadOptions {
-  /** Throw when a name is missing, unexpected or mis-shaped. Default true. */
+  /** Throw when a name is missing or unexpected, too; a wrong shape always throws. Default true. */
   readonly strict?: boolean;
   /** Names, or prefixes ending at a dot, that are left out on purpose: `["classifier"]`. */
   readonly except?: readonly string[];
-  /** Only report what would be loaded. */
+  /** Only report what would be loaded; without `strict`, wrong shapes are reported too and not thrown. */
   readonly dryRun?: boolean;
   /** What the tensors came from, for messages. */
   readonly source?: string;
@@ -43,9 +47,26 @@ type Target = Parameter | Buffer | Counter;
 
 const CONTAINERS = ["state_dict", "model_state_dict", "model"];
 
+/** The entries of a Map or a plain object; throws for anything else, and for an entry that is no tensor. */
+function entriesOf(dict: StateInput): [string, Tensor | StateEntry][] {
+  const plain = dict && (Object.getPrototypeOf(dict) === Object.prototype || !Object.getPrototypeOf(dict));
+  if (!plain && !(dict instanceof Map)) {
+    const what = typeof dict === "object" ? (dict as object | null)?.constructor.name : typeof dict;
+    throw new UsageError(`loadStateDict: takes a Map or an object of name → tensor, got ${what}`);
+  }
+  const entries = dict instanceof Map ? [...dict] : Object.entries(dict);
+  for (const [name, e] of entries) {
+    if (e instanceof Tensor || (e && Array.isArray(e.shape) && e.data !== undefined)) continue;
+    throw new UsageError(
+      `loadStateDict: ${name} must be a Tensor or { shape, dtype, data }, got ${typeof e}`,
+    );
+  }
+  return entries;
+}
+
 /** Names without one container level (`state_dict/…`) and without a `module.` prefix that all of them share. */
 export function stripNames(dict: StateInput): Map<string, Tensor | StateEntry> {
-  let entries = [...dict];
+  let entries = entriesOf(dict);
   for (const container of CONTAINERS) {
     const inside = entries.filter(([k]) => k.startsWith(`${container}/`));
     if (inside.length === 0) continue;
@@ -86,10 +107,10 @@ export function loadState(module: Module, dict: StateInput, options: LoadOptions
   for (const name of given.keys())
     if (!targets.has(name) && !under(name, except)) report.unexpected.push(name);
   if (strict) refuse(report, source);
-  for (const [name, target, entry] of matches) {
-    if (!dryRun) copyInto(target, entry);
-    report.loaded.push(name);
-  }
+  else if (!dryRun) refuse({ ...report, missing: [], unexpected: [] }, source);
+  const copies = matches.map(([name, target, entry]) => copyInto(name, target, entry));
+  if (!dryRun) for (const copy of copies) copy();
+  report.loaded.push(...matches.map(([name]) => name));
   return report;
 }
 
@@ -110,17 +131,39 @@ function refuse(report: LoadReport, source = "state dict"): void {
   if (parts.length > 0) throw new DataError(`${source} does not fit the model: ${parts.join("; ")}`);
 }
 
-function copyInto(target: Target, entry: Tensor | StateEntry): void {
+/** The entry's elements, where the host has them: those of a file, or of a tensor made from host data. */
+function hostData(entry: Tensor | StateEntry): StateEntry | null {
+  if (!(entry instanceof Tensor)) return entry;
+  const location = entry.variable.result?.location;
+  return isHost(location) ? { shape: entry.shape, dtype: entry.dtype, data: location.data } : null;
+}
+
+/** Checks an entry and returns what copies it, so that nothing is copied when one of them does not fit. */
+function copyInto(name: string, target: Target, entry: Tensor | StateEntry): () => void {
+  const host = hostData(entry);
+  const onDevice = () =>
+    new DataError(
+      `loadStateDict: ${name} is ${show(entry as Tensor)} on the device; only f32 tensors are copied there, read it first`,
+    );
   if (target instanceof Counter) {
-    if (!(entry instanceof Tensor)) target.value = Number(entry.data[0]);
-    return;
+    if (!host) throw onDevice();
+    return () => {
+      target.value = Number(host.data[0]);
+    };
   }
-  if (entry instanceof Tensor) {
+  if (entry instanceof Tensor && entry.dtype === "f32") {
     const slice = target.variable.state;
-    if (slice && entry !== target) runtime().assign(slice, entry.variable.value);
-    return;
+    if (!slice || entry === target) return () => {};
+    const { value } = entry.variable;
+    return () => runtime().assign(slice, value);
   }
-  writeTensor(target, toFloat32(entry));
+  // Bits of another type must not be taken for f32: converted on the host.
+  if (!host) throw onDevice();
+  if (host.data.length !== numel(target.shape))
+    throw new DataError(
+      `loadStateDict: ${name} has ${host.data.length} elements for the shape [${host.shape}]`,
+    );
+  return () => writeTensor(target, toFloat32(host));
 }
 
 /** Host data of a whole module by state-dict name, counters as int64: what weight files hold. */

@@ -1,6 +1,6 @@
 // Loading state dicts: names as files of all ages have them, and the report of what does not fit.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { close, init, models, nn } from "../../src/index.ts";
+import { close, init, models, nn, tensor } from "../../src/index.ts";
 import { exportState, type StateEntry } from "../../src/nn/index.ts";
 
 beforeAll(() => init({ device: "cpu", seed: 3 }));
@@ -68,18 +68,32 @@ describe("what does not fit", () => {
     const m = model();
     const given: Dict = new Map([
       ["0.weight", { ...entry(3, 2), data: new Float32Array(6).fill(7) }],
-      ["0.bias", entry(5)],
       ["extra", entry(1)],
     ]);
     const report = m.loadStateDict(given, { strict: false, except: ["1"] });
     expect(report).toEqual({
       loaded: ["0.weight"],
-      missing: [],
+      missing: ["0.bias"],
       unexpected: ["extra"],
-      misshaped: [{ name: "0.bias", expected: [3], found: [5] }],
+      misshaped: [],
       excepted: ["1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"],
     });
     expect((await values(m))[0][2]).toEqual([7, 7, 7, 7, 7, 7]);
+  });
+
+  it("of another shape is refused without strict too, as in PyTorch, and only reported by a dry run", async () => {
+    const m = model();
+    const before = await values(m);
+    const given: Dict = new Map([
+      ["0.weight", { ...entry(3, 2), data: new Float32Array(6).fill(7) }],
+      ["0.bias", entry(5)],
+    ]);
+    expect(() => m.loadStateDict(given, { strict: false })).toThrow(
+      "state dict does not fit the model: wrong shape 0.bias (has [5], the model wants [3])",
+    );
+    expect(await values(m)).toEqual(before);
+    const { misshaped } = m.loadStateDict(given, { strict: false, dryRun: true });
+    expect(misshaped).toEqual([{ name: "0.bias", expected: [3], found: [5] }]);
   });
 
   it("a file without batch norm's counter is from before PyTorch 0.4.1 and fits", async () => {
@@ -87,5 +101,45 @@ describe("what does not fit", () => {
     const dict = await exportState(m);
     dict.delete("1.num_batches_tracked");
     expect(m.loadStateDict(dict).missing).toEqual([]);
+  });
+});
+
+describe("what is given", () => {
+  const linear = () => new nn.Linear(2, 1);
+
+  it("may be a plain object, and another model's stateDict(), counters and all", async () => {
+    const [from, to] = [new nn.BatchNorm2d(1), new nn.BatchNorm2d(1)];
+    for (let i = 0; i < 3; i++) from.forward(tensor(Float32Array.of(1, 4, i, 2), [4, 1, 1, 1]));
+    to.loadStateDict(from.stateDict());
+    expect(to.numBatchesTracked?.value).toBe(3);
+    expect(await values(to)).toEqual(await values(from));
+    const l = linear();
+    l.loadStateDict({ weight: tensor([[5, 6]]), bias: { shape: [1], dtype: "f64", data: [7] } });
+    expect((await values(l)).map((v) => v[2])).toEqual([[5, 6], [7]]);
+  });
+
+  it("becomes f32, whatever a tensor of host data holds", async () => {
+    const l = linear();
+    l.loadStateDict({ weight: tensor(Int32Array.of(-3, 4), [1, 2]), bias: tensor(Uint8Array.of(200)) });
+    expect((await values(l)).map((v) => v[2])).toEqual([[-3, 4], [200]]);
+  });
+
+  it("is refused by name where it is another type on the device, and nothing is loaded", async () => {
+    const l = linear();
+    const before = await values(l);
+    const bias = tensor([[1, 3]]).argmax(1);
+    expect(() => l.loadStateDict({ weight: tensor([[5, 6]]), bias })).toThrow(
+      "loadStateDict: bias is i32[1] on the device; only f32 tensors are copied there, read it first",
+    );
+    expect(await values(l)).toEqual(before);
+  });
+
+  it("is refused where it is no state dict", () => {
+    expect(() => linear().loadStateDict(linear() as never)).toThrow(
+      "loadStateDict: takes a Map or an object of name → tensor, got Linear",
+    );
+    expect(() => linear().loadStateDict({ weight: 3 as never })).toThrow(
+      "loadStateDict: weight must be a Tensor or { shape, dtype, data }, got number",
+    );
   });
 });
