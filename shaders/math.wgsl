@@ -15,6 +15,12 @@ fn is_negative(x: f32) -> bool {
   return b <= -8388608 && b != i32(-2147483648);
 }
 
+// x > 0, false for NaN.
+fn is_positive(x: f32) -> bool {
+  let b = bitcast<i32>(x);
+  return b > 0 && b <= 0x7f800000;
+}
+
 // x <= 0, false for NaN.
 fn not_positive(x: f32) -> bool {
   return is_negative(x) || (bitcast<u32>(x) & 0x7fffffffu) == 0u;
@@ -37,10 +43,6 @@ fn relu_bits(x: f32) -> f32 {
   return select(x, 0.0, is_negative(x));
 }
 
-fn clamp_bits(x: f32, lo: f32, hi: f32) -> f32 {
-  return pass_nan(x, clamp(x, lo, hi));
-}
-
 // The larger, NaN if either is.
 fn max_bits(a: f32, b: f32) -> f32 {
   return pass_nan(b, pass_nan(a, max(a, b)));
@@ -48,6 +50,11 @@ fn max_bits(a: f32, b: f32) -> f32 {
 
 fn min_bits(a: f32, b: f32) -> f32 {
   return pass_nan(b, pass_nan(a, min(a, b)));
+}
+
+// hi where lo > hi, as torch.clamp.
+fn clamp_bits(x: f32, lo: f32, hi: f32) -> f32 {
+  return min_bits(max_bits(x, lo), hi);
 }
 
 fn safe_exp(x: f32) -> f32 {
@@ -119,20 +126,31 @@ fn gelu_tanh_grad(x: f32) -> f32 {
   return s + x * s * (1.0 - s) * 1.5957691 * (1.0 + 0.134145 * x * x);
 }
 
-// x to the power p; a negative base is allowed when p is a whole number, as in PyTorch.
+// x to the power p as C's pow: 1 for p = 0 and for x = 1, NaN or not; a negative base is allowed when p is a whole
+// number. What WGSL leaves open, or drivers get wrong (a zero or infinite base, an infinite power), is told by bits.
 fn pow_signed(x: f32, p: f32) -> f32 {
-  if (p == 0.0) {
+  let bx = bitcast<u32>(x);
+  let bp = bitcast<u32>(p);
+  let ax = bx & 0x7fffffffu;
+  let ap = bp & 0x7fffffffu;
+  if (ap == 0u || bx == 0x3f800000u) {
     return 1.0;
   }
-  if (p == 1.0) {
+  if (bp == 0x3f800000u) {
     return x;
   }
-  if (p == 2.0) {
+  if (bp == 0x40000000u) {
     return x * x;
   }
-  let whole = p == floor(p);
+  let whole = ap == 0x7f800000u || p == floor(p);
   let odd = whole && abs(p) < 16777216.0 && (i32(p) & 1) != 0;
-  let m = pow(abs(x), p);
-  let y = select(m, -m, odd && x < 0.0);
-  return pass_nan(p, pass_nan(x, select(y, make_nan(x), is_negative(x) && !whole)));
+  let end = ax == 0u || ax == 0x7f800000u;
+  var m = pow(abs(x), p);
+  m = select(m, select(0.0, make_inf(x), (ax == 0u) == is_negative(p)), end);
+  if (ap == 0x7f800000u && !end) {
+    m = select(0.0, make_inf(x), (ax > 0x3f800000u) == is_positive(p));
+    m = select(m, 1.0, ax == 0x3f800000u);
+  }
+  let y = select(m, -m, odd && (bx & 0x80000000u) != 0u);
+  return pass_nan(p, pass_nan(x, select(y, make_nan(x), is_negative(x) && !whole && !end)));
 }

@@ -1,30 +1,23 @@
 // Elementwise functions of two or three tensors, one row each: arithmetic, comparisons, selection, and the pointwise
-// parts of the losses. `vjp` builds the gradients from other ops; broadcasting is undone by sumTo.
+// parts of the losses. `vjp` builds the gradients from other ops; binary_op.ts makes the ops and undoes broadcasting.
 
 import { UNIT, ulp, WGSL_ERROR as W } from "../core/accuracy.ts";
-import type { DType } from "../core/dtype.ts";
-import { numel } from "../core/shape.ts";
-import type { NDArray } from "../graph/array.ts";
-import type { Attrs, Value } from "../graph/node.ts";
-import { defineOp, type InputSpec, type Sample, type VjpArgs } from "../graph/op.ts";
-import { add, call, div, full, mul, mulScalar, neg, sub, sumTo, where } from "./build.ts";
-import {
-  broadcastInfer,
-  commonDtype,
-  elementwiseKernels,
-  elementwiseSplit,
-  mapBroadcast,
-} from "./elementwise.ts";
-import { powError } from "./unary.ts";
+import type { Value } from "../graph/node.ts";
+import type { VjpArgs } from "../graph/op.ts";
+import { addScalar, call, div, full, mul, mulScalar, neg, sub, where } from "./build.ts";
+import type { Expression } from "./elementwise.ts";
+import { powError, power } from "./scalar_math.ts";
 
-type Fn = (a: number, b: number, c: number) => number;
+export type Fn = (a: number, b: number, c: number) => number;
 
-interface Row {
+export interface BinaryRow {
   readonly arity: 2 | 3;
-  readonly f: string;
+  readonly f: Expression["wgsl"];
   readonly ref: Fn;
   readonly exact?: boolean;
   readonly ints?: boolean;
+  /** Gives f32, 0 or 1, whatever the operands are. */
+  readonly compares?: boolean;
   /** Σ of the absolute addends; |ref| when absent. */
   readonly magnitude?: Fn;
   readonly error?: (y: number, a: number, b: number, c: number) => number;
@@ -40,25 +33,39 @@ const { abs, exp, max, min } = Math;
 const NAN = Number.NaN;
 const INF = Number.POSITIVE_INFINITY;
 
-/** g where `cond` holds for the pair, half of it on ties, else 0: PyTorch's gradient of maximum and minimum. */
+/** g unless x < other, half of it on ties: PyTorch's gradient of maximum and minimum. Both get it beside a NaN. */
 function pickGrad(g: Value, x: Value, other: Value): Value {
-  const wins = call("gt", [x, other]);
-  const ties = mulScalar(call("eq", [x, other]), 0.5);
-  return mul(g, add(wins, ties));
+  const half = where(call("eq", [x, other]), mulScalar(g, 0.5), g);
+  return where(call("lt", [x, other]), full([], 0), half);
 }
 
-const compare = (op: string, ref: Fn): Row => ({
+/** By bits where there may be NaNs: `unordered` is what a comparison with one gives. */
+const compare = (op: string, ref: Fn, unordered = false): BinaryRow => ({
   arity: 2,
-  f: `select(0.0, 1.0, a ${op} b)`,
+  f: (dtype) => {
+    const nan = unordered ? "|| is_nan(a) || is_nan(b)" : "&& !is_nan(a) && !is_nan(b)";
+    return `select(0.0, 1.0, a ${op} b${dtype === "f32" ? ` ${nan}` : ""})`;
+  },
   ref,
   exact: true,
   ints: true,
+  compares: true,
+  special: [
+    [NAN, NAN, 1, INF, -INF, INF, 0],
+    [NAN, 1, NAN, INF, INF, 3, -0],
+  ],
 });
+
+/** Every value with every other: two operands. */
+const pairs = (values: readonly number[]) => [
+  values.flatMap((a) => values.map(() => a)),
+  values.flatMap(() => values),
+];
 
 const logistic = (x: number) => max(x, 0) + Math.log1p(exp(-abs(x)));
 const clampLog = (p: number) => max(Math.log(p), -100);
 
-const ROWS: Readonly<Record<string, Row>> = {
+export const BINARY: Readonly<Record<string, BinaryRow>> = {
   add: {
     arity: 2,
     f: "a + b",
@@ -106,16 +113,17 @@ const ROWS: Readonly<Record<string, Row>> = {
   pow: {
     arity: 2,
     f: "pow_signed(a, b)",
-    ref: (a, b) => a ** b,
+    ref: power,
     error: (y, a, b) => powError(a, y, b),
     domains: [
       [0.3, 2],
       [-2, 2],
     ],
     vjp: ({ inputs: [a, b], outputs: [y], g, needs }) => [
-      needs[0] ? mul(g, mul(b, call("pow", [a, call("addScalar", [b], { value: -1 })]))) : null,
-      needs[1] ? mul(g, mul(y, call("log", [a]))) : null,
+      needs[0] ? powBase(g, a, b) : null,
+      needs[1] ? powExponent(g, a, b, y) : null,
     ],
+    special: pairs([NAN, INF, -INF, 0, -0, 1, -1, -2, 3, 0.5]),
   },
   maximum: {
     arity: 2,
@@ -146,7 +154,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     ],
   },
   eq: compare("==", (a, b) => +(a === b)),
-  ne: compare("!=", (a, b) => +(a !== b)),
+  ne: compare("!=", (a, b) => +(a !== b), true),
   gt: compare(">", (a, b) => +(a > b)),
   ge: compare(">=", (a, b) => +(a >= b)),
   lt: compare("<", (a, b) => +(a < b)),
@@ -154,10 +162,15 @@ const ROWS: Readonly<Record<string, Row>> = {
   /** a where cond is not zero, else b. */
   where: {
     arity: 3,
-    f: "select(b, a, cond != 0.0)",
+    f: "select(b, a, (bitcast<u32>(cond) & 0x7fffffffu) != 0u)",
     ref: (c, a, b) => (c !== 0 ? a : b),
     exact: true,
     kinks: [0],
+    special: [
+      [NAN, 0, -0, 1, INF],
+      [1, NAN, 3, NAN, 5],
+      [6, 7, NAN, 9, NAN],
+    ],
     vjp: ({ inputs: [c], g, needs }) => {
       const zero = full([], 0);
       return [null, needs[1] ? where(c, g, zero) : null, needs[2] ? where(c, zero, g) : null];
@@ -238,83 +251,15 @@ function bceTarget(g: Value, p: Value): Value {
   return mul(g, sub(call("log", [rest]), call("log", [p])));
 }
 
-const NAMES: Readonly<Record<string, readonly string[]>> = {
-  where: ["cond", "a", "b"],
-  bce: ["p", "t"],
-  bceGrad: ["g", "p", "t"],
-  bceLogits: ["x", "t", "w"],
-  bceLogitsGrad: ["x", "t", "w"],
-};
-
-function samplesOf(row: Row): Sample[] {
-  const spec = (shape: readonly number[], i: number): InputSpec => {
-    const [low, high] = row.domains?.[i] ?? [-2, 2];
-    return { shape, low, high, distinct: true };
-  };
-  const shapes: (readonly (readonly number[])[])[] = [
-    [
-      [3, 5],
-      [3, 5],
-      [3, 5],
-    ],
-    [
-      [2, 3, 4, 4],
-      [1, 3, 1, 1],
-      [2, 3, 4, 4],
-    ],
-    [[4], [2, 3, 4], []],
-    [
-      [2, 3, 4, 4],
-      [2, 3, 4, 4],
-      [2, 3, 4, 4],
-    ],
-    [[], [], []],
-  ];
-  const list: Sample[] = shapes.map((s) => ({ inputs: s.slice(0, row.arity).map(spec) }));
-  if (row.special) {
-    const inputs = row.special.map((values) => ({ shape: [values.length], values }));
-    list.push({ note: "special values", inputs, differentiable: false });
-  }
-  return list;
+/** ∂aᵇ/∂a = b·aᵇ⁻¹, and 0 for b = 0 whatever a is (torch.pow). */
+function powBase(g: Value, a: Value, b: Value): Value {
+  const slope = mul(b, call("pow", [a, addScalar(b, -1)]));
+  return where(b, mul(g, slope), full([], 0));
 }
 
-function defineRow(name: string, row: Row): void {
-  const dtypes: DType[] = row.ints ? ["f32", "i32"] : ["f32"];
-  const compares = row.f.startsWith("select(0.0, 1.0");
-  const evaluate = (inputs: readonly NDArray[], f: Fn) =>
-    mapBroadcast(inputs, "f32", (a, b, c) => f(a, b, c));
-  const names = NAMES[name] ?? ["a", "b"];
-  defineOp({
-    name,
-    infer: (inputs) => {
-      const dtype = commonDtype(name, inputs, dtypes);
-      return [{ shape: broadcastInfer(name, inputs), dtype: compares ? "f32" : dtype }];
-    },
-    ref: (inputs) => [{ ...evaluate(inputs, row.ref), dtype: compares ? "f32" : inputs[0].dtype }],
-    vjp: row.vjp
-      ? (args) => {
-          const g = args.gy[0];
-          if (!g) return args.inputs.map(() => null);
-          const raw = (row.vjp as NonNullable<Row["vjp"]>)({ ...args, g });
-          return raw.map((v, i) => (v && args.needs[i] ? sumTo(v, args.inputs[i].shape) : null));
-        }
-      : undefined,
-    exact: row.exact,
-    kinks: row.kinks,
-    magnitude: (inputs) => [evaluate(inputs, row.magnitude ?? ((a, b, c) => abs(row.ref(a, b, c))))],
-    builtin: (inputs) => [
-      row.error
-        ? evaluate(inputs, (a, b, c) => (row.error as NonNullable<Row["error"]>)(row.ref(a, b, c), a, b, c))
-            .data
-        : new Float64Array(evaluate(inputs, row.ref).data.length),
-    ],
-    cost: (_i, [y]) => ({ flops: numel(y.shape) }),
-    kernels: elementwiseKernels({ wgsl: row.f, names, scalars: scalarsNone }),
-    samples: samplesOf(row),
-    split: elementwiseSplit,
-  });
+/** ∂aᵇ/∂b = aᵇ·log a, and its limit 0 at a = 0 with b ≥ 0 (torch.pow). */
+function powExponent(g: Value, a: Value, b: Value, y: Value): Value {
+  const zero = full([], 0);
+  const limit = mul(call("eq", [a, zero]), call("ge", [b, zero]));
+  return where(limit, zero, mul(g, mul(y, call("log", [a]))));
 }
-
-const scalarsNone = (_attrs: Attrs): readonly number[] => [];
-
-for (const [name, row] of Object.entries(ROWS)) defineRow(name, row);

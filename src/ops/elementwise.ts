@@ -64,8 +64,8 @@ export function mapBroadcast(
 }
 
 export interface Expression {
-  /** WGSL of the operands, called by `names`, and of the scalars s0, s1. */
-  readonly wgsl: string;
+  /** WGSL of the operands, called by `names`, and of the scalars s0, s1; perhaps one for each dtype of the operands. */
+  readonly wgsl: string | ((dtype: DType) => string);
   readonly names: readonly string[];
   /** Values of s0 and s1. */
   readonly scalars?: (attrs: Attrs) => readonly number[];
@@ -74,7 +74,8 @@ export interface Expression {
 /** Bodies of the hooks: `f` names its operands as the row does; unused operands keep the default loads. */
 function hooks(e: Expression, call: Call): Record<string, string> {
   const names = e.names.map((name, i) => `let ${name} = p${i};`).join(" ");
-  const out: Record<string, string> = { f: `${names} return ${e.wgsl};` };
+  const wgsl = typeof e.wgsl === "string" ? e.wgsl : e.wgsl(call.inputs[0].dtype);
+  const out: Record<string, string> = { f: `${names} return ${wgsl};` };
   for (const letter of LETTERS.slice(1, call.inputs.length)) out[`load_${letter}`] = `return ${letter}[i];`;
   return out;
 }

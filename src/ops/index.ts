@@ -2,7 +2,7 @@
 
 import "./argmax.ts";
 import "./avg_pool2d.ts";
-import "./binary.ts";
+import "./binary_op.ts";
 import "./channel_stats.ts";
 import "./concat.ts";
 import "./conv2d.ts";

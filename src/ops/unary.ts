@@ -5,6 +5,19 @@
 // WGSL may assume that there are no NaNs, so whatever must pass NaN on is written with bits.
 
 import { ulp, WGSL_ERROR as W } from "../core/accuracy.ts";
+import {
+  erfcError,
+  gelu,
+  geluGrad,
+  geluInner,
+  geluTanh,
+  geluTanhGrad,
+  powError,
+  power,
+  sigmoid,
+  sigmoidError,
+  softplus,
+} from "./scalar_math.ts";
 
 export interface UnaryRow {
   readonly f: string;
@@ -24,51 +37,15 @@ export interface UnaryRow {
   /** Names of the scalar attributes, in order s0, s1, with a sample value. */
   readonly scalars?: readonly (readonly [string, number])[];
   readonly ints?: boolean;
-  /** Special values for which PyTorch gives what `ref` gives. */
+  /** Special values for which PyTorch gives what `ref` and `dref` give; the kinks are added for the gradient. */
   readonly special?: readonly number[];
+  /** Further values of the scalars at which the special values are tried. */
+  readonly alsoAt?: readonly (readonly number[])[];
 }
 
 const { exp, log, sqrt, abs, tanh, min, max } = Math;
 const INF = Number.POSITIVE_INFINITY;
-const ALL = [Number.NaN, INF, -INF, 0];
-const sigmoid = (x: number) => 1 / (1 + exp(-x));
-const softplus = (x: number) => max(x, 0) + Math.log1p(exp(-abs(x)));
-
-/** Complementary error function to double precision (continued fraction and series; A&S 7.1.5, 7.1.14). */
-export function erfc(x: number): number {
-  const z = abs(x);
-  if (z < 2.5) {
-    let term = z;
-    let sum = z;
-    for (let n = 1; n < 80; n++) {
-      term *= (-z * z) / n;
-      sum += term / (2 * n + 1);
-    }
-    const erf = (2 / sqrt(Math.PI)) * sum;
-    return x < 0 ? 1 + erf : 1 - erf;
-  }
-  let f = 0;
-  for (let k = 60; k >= 1; k--) f = k / 2 / (z + f);
-  const tail = exp(-z * z) / (sqrt(Math.PI) * (z + f));
-  return x < 0 ? 2 - tail : tail;
-}
-
-const gelu = (x: number) => 0.5 * x * erfc(-x / Math.SQRT2);
-const geluGrad = (x: number) => 0.5 * erfc(-x / Math.SQRT2) + (x * exp((-x * x) / 2)) / sqrt(2 * Math.PI);
-const C = sqrt(2 / Math.PI);
-const geluInner = (x: number) => C * (x + 0.044715 * x * x * x);
-const geluTanh = (x: number) => x * sigmoid(2 * geluInner(x));
-const geluTanhGrad = (x: number) => {
-  const s = sigmoid(2 * geluInner(x));
-  return s + x * s * (1 - s) * 2 * C * (1 + 3 * 0.044715 * x * x);
-};
-
-/** Error of 1 / (1 + exp(-x)) and of products with it. */
-const sigmoidError = (x: number) => (6 + 2 * abs(x)) * ulp(sigmoid(x)) + 4 * ulp(sigmoid(x));
-const erfcError = (x: number) => {
-  const y = erfc(-x / Math.SQRT2);
-  return y * 1.5e-7 + (8 + 2 * x * x) * ulp(y) + 2 * ulp(1);
-};
+const ALL = [Number.NaN, INF, -INF, 0, -0];
 
 export const UNARY: Readonly<Record<string, UnaryRow>> = {
   neg: {
@@ -92,9 +69,15 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
     kinks: [0],
     special: ALL,
   },
-  sign: { f: "sign(x)", ref: Math.sign, exact: true },
-  floor: { f: "floor(x)", ref: Math.floor, exact: true },
-  ceil: { f: "ceil(x)", ref: Math.ceil, exact: true },
+  /** 0 for NaN, as torch.sign. */
+  sign: {
+    f: "select(0.0, 1.0, is_positive(x)) - select(0.0, 1.0, is_negative(x))",
+    ref: (x) => +(x > 0) - +(x < 0),
+    exact: true,
+    special: ALL,
+  },
+  floor: { f: "floor(x)", ref: Math.floor, exact: true, special: ALL },
+  ceil: { f: "ceil(x)", ref: Math.ceil, exact: true, special: ALL },
   square: {
     f: "x * x",
     ref: (x) => x * x,
@@ -184,11 +167,12 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
     kinks: [0],
     special: ALL,
   },
+  /** torch's hardtanh(x, 0, 6): the gradient of NaN is 0. */
   relu6: {
     f: "clamp_bits(x, 0.0, 6.0)",
     ref: (x) => min(max(x, 0), 6),
-    df: "select(g, 0.0, not_positive(v) || v >= 6.0)",
-    dref: (g, v) => (v <= 0 || v >= 6 ? 0 : g),
+    df: "select(0.0, g, is_positive(v) && v < 6.0)",
+    dref: (g, v) => (v > 0 && v < 6 ? g : 0),
     uses: "x",
     exact: true,
     dexact: true,
@@ -196,11 +180,12 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
     domain: [-3, 9],
     special: ALL,
   },
+  /** The bounds themselves pass the gradient, NaN does not (torch.clamp); where min > max the result is max. */
   clamp: {
     f: "clamp_bits(x, s0, s1)",
     ref: (x, lo, hi) => min(max(x, lo), hi),
-    df: "select(g, 0.0, v < s0 || v > s1)",
-    dref: (g, v, lo, hi) => (v < lo || v > hi ? 0 : g),
+    df: "select(0.0, g, !is_nan(v) && v >= s0 && v <= s1)",
+    dref: (g, v, lo, hi) => (v >= lo && v <= hi ? g : 0),
     uses: "x",
     exact: true,
     dexact: true,
@@ -210,28 +195,38 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
       ["max", 1],
     ],
     special: ALL,
+    alsoAt: [
+      [0.5, INF],
+      [-INF, 0.5],
+      [-INF, INF],
+      [2, -2],
+    ],
   },
   leakyRelu: {
-    f: "select(x, x * s0, is_negative(x))",
-    ref: (x, s) => (x < 0 ? x * s : x),
-    df: "select(g, g * s0, is_negative(v))",
-    dref: (g, v, s) => (v > 0 ? g : v < 0 ? g * s : g),
+    f: "pass_nan(x, select(x * s0, x, is_positive(x)))",
+    ref: (x, s) => (x > 0 ? x : x * s),
+    df: "select(g * s0, g, is_positive(v))",
+    dref: (g, v, s) => (v > 0 ? g : g * s),
     uses: "x",
     exact: true,
     dexact: true,
     kinks: [0],
     scalars: [["negativeSlope", 0.25]],
-    special: [Number.NaN, INF, -INF],
+    special: ALL,
+    alsoAt: [[-0.5]],
   },
   elu: {
-    f: "select(x, s0 * expm1_neg(x), is_negative(x))",
-    ref: (x, a) => (x < 0 ? a * Math.expm1(x) : x),
-    df: "select(g, g * (v + s0), is_negative(v))",
-    dref: (g, v, a) => (v < 0 ? g * (v + a) : g),
-    uses: "y",
+    f: "pass_nan(x, select(s0 * expm1_neg(x), x, is_positive(x)))",
+    ref: (x, a) => (x > 0 ? x : a * Math.expm1(x)),
+    df: "select(g * s0 * safe_exp(v), g, is_positive(v))",
+    dref: (g, v, a) => (v > 0 ? g : g * a * exp(v)),
+    uses: "x",
     error: (x, _y, a) => (x < 0 ? abs(a) * (6 + 2 * abs(x)) * ulp(1) : 0),
+    derror: (v, a) => (v > 0 ? 0 : abs(a) * W.exp(v, exp(v))),
     kinks: [0],
     scalars: [["alpha", 1]],
+    special: ALL,
+    alsoAt: [[1.75]],
   },
   sigmoid: {
     f: "sigmoid(x)",
@@ -286,24 +281,26 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
   hardswish: {
     f: "x * clamp_bits(x + 3.0, 0.0, 6.0) / 6.0",
     ref: (x) => (x * min(max(x + 3, 0), 6)) / 6,
-    df: "select(select(g * (v / 3.0 + 0.5), g, v >= 3.0), 0.0, v <= -3.0)",
-    dref: (g, v) => (v <= -3 ? 0 : v >= 3 ? g : g * (v / 3 + 0.5)),
+    df: "pass_nan(v, select(select(g * (v / 3.0 + 0.5), g, v >= 3.0), 0.0, v < -3.0))",
+    dref: (g, v) => (v < -3 ? 0 : v >= 3 ? g : g * (v / 3 + 0.5)),
     uses: "x",
     error: (x, y) => W.div(0, y) + 2 * ulp(y) + (abs(x) * ulp(6)) / 6,
     derror: (v) => W.div(0, v / 3) + 2 * ulp(1.5),
     kinks: [-3, 3],
     domain: [-5, 5],
+    special: [Number.NaN, INF, 0],
   },
   hardsigmoid: {
     f: "clamp_bits(x + 3.0, 0.0, 6.0) / 6.0",
     ref: (x) => min(max(x + 3, 0), 6) / 6,
-    df: "select(0.0, g / 6.0, v > -3.0 && v < 3.0)",
+    df: "select(0.0, g / 6.0, !is_nan(v) && v > -3.0 && v < 3.0)",
     dref: (g, v) => (v > -3 && v < 3 ? g / 6 : 0),
     uses: "x",
     error: (_x, y) => W.div(0, y) + ulp(6) / 6,
     derror: () => W.div(0, 1 / 6),
     kinks: [-3, 3],
     domain: [-5, 5],
+    special: ALL,
   },
   softplus: {
     f: "softplus(x)",
@@ -334,22 +331,18 @@ export const UNARY: Readonly<Record<string, UnaryRow>> = {
     dexact: true,
     scalars: [["value", -3]],
   },
+  /** The gradient of x⁰ is 0 everywhere (torch.pow). */
   powScalar: {
     f: "pow_signed(x, s0)",
-    ref: (x, p) => x ** p,
-    df: "g * s0 * pow_signed(v, s0 - 1.0)",
-    dref: (g, v, p) => g * p * v ** (p - 1),
+    ref: power,
+    df: "select(g * (s0 * pow_signed(v, s0 - 1.0)), 0.0, s0 == 0.0)",
+    dref: (g, v, p) => (p === 0 ? 0 : g * (p * power(v, p - 1))),
     uses: "x",
     error: (x, y, p) => powError(x, y, p),
-    derror: (v, p) => abs(p) * powError(v, v ** (p - 1), p - 1),
+    derror: (v, p) => abs(p) * powError(v, power(v, p - 1), p - 1),
     domain: [0.2, 3],
     scalars: [["exponent", 2.5]],
+    special: [...ALL, 1, -1, 4],
+    alsoAt: [[-1], [-2], [0], [0.5], [1], [2], [3]],
   },
 };
-
-/** pow is exp2(y·log2(x)) in WGSL: the error of log2 times |p|·ln 2·|y|, and that of exp2. */
-export function powError(x: number, y: number, p: number): number {
-  const log2x = Math.log2(abs(x));
-  const inner = abs(p) * (x >= 0.5 && x <= 2 ? 2 ** -21 : 3 * ulp(log2x)) + ulp(p * log2x);
-  return abs(y) * inner * Math.LN2 + (3 + 2 * abs(p * log2x)) * ulp(y);
-}

@@ -3,7 +3,7 @@
 import { numel } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
-import { defineOp, type InputSpec, type Sample } from "../graph/op.ts";
+import { defineOp, type Sample } from "../graph/op.ts";
 import { call } from "./build.ts";
 import {
   broadcastInfer,
@@ -22,22 +22,28 @@ function sampleAttrs(row: UnaryRow): Attrs | undefined {
   return row.scalars ? Object.fromEntries(row.scalars) : undefined;
 }
 
-function samplesOf(row: UnaryRow, gradient: boolean): Sample[] {
+/** The special values of a row at its sample scalars and at further ones; with a gradient beside them for its gradient. */
+function specialSamples(row: UnaryRow, gradient: boolean): Sample[] {
+  if (!row.special) return [];
+  const own = (row.scalars ?? []).map(([, v]) => v);
+  return [own, ...(row.alsoAt ?? [])].map((scalars) => {
+    const x = [...(row.special ?? []), ...(gradient ? (row.kinks ?? []) : [])];
+    const values = gradient && row.uses === "y" ? x.map((v) => row.ref(v, scalars[0], scalars[1])) : x;
+    const at = { shape: [values.length], values };
+    return {
+      note: "special values",
+      inputs: gradient ? [{ shape: at.shape, values: [1.5, -0.5] }, at] : [at],
+      attrs: row.scalars && Object.fromEntries(row.scalars.map(([name], i) => [name, scalars[i]])),
+      differentiable: false,
+    };
+  });
+}
+
+function samplesOf(row: UnaryRow): Sample[] {
   const [low, high] = row.domain ?? [-2, 2];
   const attrs = sampleAttrs(row);
-  const real = (shape: readonly number[]): InputSpec[] =>
-    gradient ? [{ shape }, { shape, low, high }] : [{ shape, low, high }];
-  const list: Sample[] = [[3, 5], [2, 3, 4, 4], [1], []].map((shape) => ({ inputs: real(shape), attrs }));
-  if (row.special && !gradient) {
-    const shape = [row.special.length];
-    list.push({
-      note: "special values",
-      inputs: [{ shape, values: row.special }],
-      attrs,
-      differentiable: false,
-    });
-  }
-  return list;
+  const plain = [[3, 5], [2, 3, 4, 4], [1], []].map((shape) => ({ inputs: [{ shape, low, high }], attrs }));
+  return [...plain, ...specialSamples(row, false)];
 }
 
 function defineRow(name: string, row: UnaryRow): void {
@@ -74,7 +80,7 @@ function defineRow(name: string, row: UnaryRow): void {
     },
     cost: (_i, [y]) => ({ flops: numel(y.shape) }),
     kernels: elementwiseKernels({ wgsl: row.f, names: ["x"], scalars }),
-    samples: samplesOf(row, false),
+    samples: samplesOf(row),
     split: elementwiseSplit,
   });
   if (row.df && row.dref) defineGradient(name, row);
@@ -115,7 +121,7 @@ function defineGradient(name: string, row: UnaryRow): void {
     },
     cost: (_i, [y]) => ({ flops: 2 * numel(y.shape) }),
     kernels: elementwiseKernels({ wgsl: row.df as string, names: two ? ["g", "v"] : ["g"], scalars }),
-    samples: [grad([3, 5]), grad([2, 3, 4, 4]), grad([])],
+    samples: [grad([3, 5]), grad([2, 3, 4, 4]), grad([]), ...(two ? specialSamples(row, true) : [])],
     split: elementwiseSplit,
   });
 }

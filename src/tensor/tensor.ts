@@ -171,8 +171,7 @@ export class Tensor {
 
   /** Limits to [min, max]; a missing bound is infinite. */
   clamp(min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY): Tensor {
-    const bound = (v: number) => Math.max(-F32_MAX, Math.min(F32_MAX, v));
-    return unary("clamp", this, { min: bound(min), max: bound(max) });
+    return unary("clamp", this, { min, max });
   }
 
   neg(): Tensor {
@@ -407,8 +406,6 @@ export class Tensor {
     return composite(() => matmul(this, other));
   }
 }
-
-const F32_MAX = 3.4028234663852886e38;
 
 /** Runs a function of the library that builds several tensors: only the one that it returns need outlive a step. */
 export function composite(fn: () => Tensor): Tensor {
