@@ -3,8 +3,9 @@
 // factor. Hyperparameters that may change from step to step come as a small vector s.
 //   sgd            d = ±g + wd·p;  p -= lr·d                                              s = [lr, wd, ±1]
 //   sgdMomentum    d likewise;  v = mu·v + (1-damp)·d;  p -= lr·(nesterov ? d + mu·v : v)  s = [lr, wd, ±1, mu, 1-damp, nesterov]
-//   adam           d = g + wd·p;  p *= 1 - decay;  m = b1·m + (1-b1)·d;  v = b2·v + (1-b2)·d²;
-//                  p -= step·m / (√v·c2 + eps)             s = [step = lr/(1-b1ᵗ), c2 = 1/√(1-b2ᵗ), b1, b2, eps, wd, decay = lr·wd]
+//   adam           d = g + wd·p;  p *= 1 - decay;  m = b1·m + a1·d;  v = b2·v + a2·d²;  p -= step·m / (√v·c2 + eps)
+//                  s = [step = lr/(1-b1ᵗ), c2 = 1/√(1-b2ᵗ), b1, b2, eps, wd, decay = lr·wd, a1 = 1-b1, a2 = 1-b2]
+//                  a1 and a2 are rounded once, as PyTorch's: 1 - f32(0.999) is off by a part in 20,000.
 //   runningStats   mean' = (1-k)·mean + k·m,  var' = (1-k)·var + k·f·v   (f = M/(M-1): unbiased)
 
 import { ulp, WGSL_ERROR } from "../core/accuracy.ts";
@@ -167,13 +168,13 @@ defineUpdate({
 defineUpdate({
   name: "adam",
   uses: ["p", "g", "m", "v"],
-  wgsl: "let d = fma(V(s(5u)), p, g); let q = p - s(6u) * p; let m1 = fma(V(s(2u)), m, (1.0 - s(2u)) * d); let v1 = fma(V(s(3u)), v, (1.0 - s(3u)) * d * d); r.m = m1; r.v = v1; r.p = q - s(0u) * m1 / (sqrt(v1) * s(1u) + s(4u));",
+  wgsl: "let d = fma(V(s(5u)), p, g); let q = p - s(6u) * p; let m1 = fma(V(s(2u)), m, s(7u) * d); let v1 = fma(V(s(3u)), v, s(8u) * d * d); r.m = m1; r.v = v1; r.p = q - s(0u) * m1 / (sqrt(v1) * s(1u) + s(4u));",
   // An eps that counts: with PyTorch's 1e-8 a kernel without it would be within the bound.
-  scalars: [0.01, 1.5, 0.9, 0.999, 0.05, 0.01, 0.001],
+  scalars: [0.01, 1.5, 0.9, 0.999, 0.05, 0.01, 0.001, 0.1, 0.001],
   ref: ({ p, g, m, v }, s) => {
     const d = g + s[5] * p;
-    const m1 = s[2] * m + (1 - s[2]) * d;
-    const v1 = s[3] * v + (1 - s[3]) * d * d;
+    const m1 = s[2] * m + s[7] * d;
+    const v1 = s[3] * v + s[8] * d * d;
     return { p: p * (1 - s[6]) - (s[0] * m1) / (Math.sqrt(v1) * s[1] + s[4]), m: m1, v: v1 };
   },
 });

@@ -30,7 +30,8 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
       scalars: (t) => {
         const [b1, b2] = g.betas;
         const decay = this.decoupled ? [0, g.lr * g.weightDecay] : [g.weightDecay, 0];
-        return [g.lr / (1 - b1 ** t), 1 / Math.sqrt(1 - b2 ** t), b1, b2, g.eps, ...decay];
+        const [step, c2] = [g.lr / (1 - b1 ** t), 1 / Math.sqrt(1 - b2 ** t)];
+        return [step, c2, b1, b2, g.eps, ...decay, 1 - b1, 1 - b2];
       },
     };
   }

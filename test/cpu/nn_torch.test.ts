@@ -1,7 +1,15 @@
 // Layers, losses and optimizers against PyTorch (test/fixtures/nn), in float64 on the interpreter.
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
-import { checkLayer, checkLoss, checkOptimizer, LAYERS, LOSSES, OPTIMIZERS } from "../lib/nn_cases.ts";
+import {
+  checkLayer,
+  checkLoss,
+  checkOptimizer,
+  checkSteep,
+  LAYERS,
+  LOSSES,
+  OPTIMIZERS,
+} from "../lib/nn_cases.ts";
 
 /** Results are read as f32, and learning rates travel as f32. */
 const LIMIT = 3e-7;
@@ -19,4 +27,5 @@ describe("losses", () => {
 
 describe("optimizers", () => {
   it.each(Object.keys(OPTIMIZERS))("%s", (name) => checkOptimizer(name, LIMIT));
+  it.each(["adam", "adamw"] as const)("%s at a learning rate of 0.3", (name) => checkSteep(name));
 });

@@ -1,7 +1,15 @@
 // Layers, losses and optimizers against PyTorch (test/fixtures/nn) on the device.
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
-import { checkLayer, checkLoss, checkOptimizer, LAYERS, LOSSES, OPTIMIZERS } from "../lib/nn_cases.ts";
+import {
+  checkLayer,
+  checkLoss,
+  checkOptimizer,
+  checkSteep,
+  LAYERS,
+  LOSSES,
+  OPTIMIZERS,
+} from "../lib/nn_cases.ts";
 import { testOptions } from "../lib/test_options.ts";
 
 /** Sums of a few dozen f32 products. */
@@ -21,4 +29,5 @@ describe("losses", () => {
 describe("optimizers", () => {
   // Adam divides by √v, which amplifies the rounding of small gradients from step to step.
   it.each(Object.keys(OPTIMIZERS))("%s", (name) => checkOptimizer(name, 4 * LIMIT));
+  it.each(["adam", "adamw"] as const)("%s at a learning rate of 0.3", (name) => checkSteep(name));
 });

@@ -19,6 +19,11 @@ interface LayerCase {
   readonly buffers: Record<string, number[]>;
 }
 
+interface SteepCase {
+  readonly p: number[];
+  readonly float32: number;
+}
+
 interface OptimCase {
   readonly losses: number[];
   readonly norms: number[];
@@ -26,7 +31,7 @@ interface OptimCase {
 }
 
 const { cases } = JSON.parse(readFileSync(new URL("../fixtures/nn/nn.json", import.meta.url), "utf8")) as {
-  cases: Record<string, LayerCase & OptimCase>;
+  cases: Record<string, LayerCase & OptimCase & SteepCase>;
 };
 
 function values(stream: number, shape: Shape, low = -1, high = 1): Tensor {
@@ -178,4 +183,27 @@ export async function checkOptimizer(name: string, limit: number): Promise<void>
     if (norm) close(await norm.data(), [c.norms[step]], limit, `norm of step ${step}`);
   }
   for (const [n, p] of m.namedParameters()) close(await p.data(), c.params[n], limit, n);
+}
+
+/**
+ * Six steps at a learning rate of 0.3: as far from float64 as PyTorch's own float32, times 4, because WGSL's division and
+ * square root may be off by 2.5 and 4.5 ulp.
+ */
+export async function checkSteep(name: "adam" | "adamw"): Promise<void> {
+  const { p: want, float32 } = cases[`steep.${name}`];
+  const p = new nn.Parameter([3], Float32Array.of(0.5, -1, 2));
+  const opt =
+    name === "adam" ? new optim.Adam([p], { lr: 0.3 }) : new optim.AdamW([p], { lr: 0.3, weightDecay: 0.1 });
+  for (let step = 0; step < 6; step++) {
+    opt.zeroGrad();
+    p.square()
+      .sum()
+      .mul(step + 1)
+      .add(p.sum().mul(0.25))
+      .backward();
+    await opt.step();
+  }
+  const got = await p.data();
+  const off = Math.max(...want.map((w, i) => Math.abs(got[i] - w)));
+  expect(off, `${name} is ${off} off, PyTorch's float32 ${float32}`).toBeLessThan(4 * float32);
 }
