@@ -1,5 +1,6 @@
 // resample_columns — the horizontal pass of resample: middle[i, r, c] = clip8((2²¹ + Σ px·w) >> 22) for the rows that
-// the vertical pass will read, three channels packed into one word. One invocation per pixel; z is the picture.
+// the vertical pass will read, three channels packed into one word. One invocation per pixel, folded over x and y; z is
+// the picture.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -29,8 +30,12 @@ fn clip8(s: i32) -> u32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let i = g.x * WG + l;
+fn main(
+  @builtin(workgroup_id) g: vec3<u32>,
+  @builtin(num_workgroups) n: vec3<u32>,
+  @builtin(local_invocation_index) l: u32,
+) {
+  let i = (g.y * n.x + g.x) * WG + l;
   let e = (u.first + g.z) * 10u;
   let r = i / u.width;
   let c = i % u.width;

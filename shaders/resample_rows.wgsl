@@ -1,5 +1,5 @@
 // resample_rows — the vertical pass of resample: y[i, r, c] = clip8((2²¹ + Σ middle·w) >> 22), three channels packed
-// into one word. One invocation per pixel; z is the picture.
+// into one word. One invocation per pixel, folded over x and y; z is the picture.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -26,8 +26,12 @@ fn clip8(s: i32) -> u32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let i = g.x * WG + l;
+fn main(
+  @builtin(workgroup_id) g: vec3<u32>,
+  @builtin(num_workgroups) n: vec3<u32>,
+  @builtin(local_invocation_index) l: u32,
+) {
+  let i = (g.y * n.x + g.x) * WG + l;
   if (i >= u.lines * u.width) {
     return;
   }

@@ -3,12 +3,12 @@
 // can be cached: epochs repeat pictures.
 
 import { DataError, UsageError } from "../core/error.ts";
-import { TABLE_HEADER, type TableEntry } from "../ops/resample.ts";
+import { runtime } from "../runtime/context.ts";
 import { tensor } from "../tensor/functions.ts";
 import { applyOp, type Tensor } from "../tensor/tensor.ts";
-import { centerCropOffset, resizeShortSide } from "./geometry.ts";
 import type { Picture } from "./picture.ts";
-import { type ResampleTable, type ResizeFilter, resampleCoeffs } from "./resize.ts";
+import { type Piece, piecesOf, powerOfTwo, tableOf } from "./pieces.ts";
+import type { ResizeFilter } from "./resize.ts";
 
 /** How pictures become inputs of side `crop`. */
 export interface PrepareSpec {
@@ -25,38 +25,6 @@ export interface PrepareSpec {
 /** Bytes of pictures uploaded at once, and pictures at once: few sizes of plans serve all batches. */
 const GROUP_BYTES = 32 * 2 ** 20;
 const GROUP = 16;
-
-const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
-
-interface Axis {
-  readonly table: ResampleTable;
-  /** First output kept, and how many. */
-  readonly from: number;
-  readonly count: number;
-}
-
-/** Numbers of one axis for the kernel: (xmin, count) pairs and weights of the kept outputs; black ones have none. */
-function axisNumbers(a: Axis): { bounds: number[]; weights: number[]; first: number; length: number } {
-  const bounds: number[] = [];
-  const weights: number[] = [];
-  let first = Number.POSITIVE_INFINITY;
-  let last = 0;
-  const size = a.table.bounds.length / 2;
-  for (let k = 0; k < a.count; k++) {
-    const o = a.from + k;
-    const inside = o >= 0 && o < size;
-    const [xmin, count] = inside ? [a.table.bounds[2 * o], a.table.bounds[2 * o + 1]] : [0, 0];
-    bounds.push(xmin, count);
-    for (let w = 0; w < a.table.ksize; w++) weights.push(inside ? a.table.weights[o * a.table.ksize + w] : 0);
-    if (count === 0) continue;
-    first = Math.min(first, xmin);
-    last = Math.max(last, xmin + count);
-  }
-  const start = Number.isFinite(first) ? first : 0;
-  // Black outputs read nothing, but their position must not lie before the first row.
-  for (let k = 0; k < bounds.length; k += 2) if (bounds[k + 1] === 0) bounds[k] = start;
-  return { bounds, weights, first: start, length: last - start };
-}
 
 function check(spec: PrepareSpec): void {
   for (const [name, v] of [
@@ -79,133 +47,102 @@ function isIdentity(p: Picture, spec: PrepareSpec): boolean {
   return p.height === spec.crop && p.width === spec.crop && spec.resize === spec.crop;
 }
 
+/** A piece of a picture, and the crop that it is part of. */
+interface Job {
+  readonly picture: Picture;
+  readonly piece: Piece;
+  readonly into: Uint8Array;
+}
+
 /**
  * Resizes and crops pictures on the device. Returns bytes of `crop × crop` RGB pixels each, in the order given: what
- * torchvision's Resize and CenterCrop make of a PIL image, bit for bit.
+ * torchvision's Resize and CenterCrop make of a PIL image, bit for bit. Pictures may be of any size: what a binding
+ * does not hold is made in pieces.
  */
 export async function prepare(pictures: readonly Picture[], spec: PrepareSpec): Promise<Uint8Array[]> {
   check(spec);
-  const out = new Array<Uint8Array>(pictures.length);
-  let group: number[] = [];
-  let bytes = 0;
-  const flush = async () => {
-    const made = await prepareGroup(
-      group.map((i) => pictures[i]),
-      spec,
-    );
-    group.forEach((i, k) => {
-      out[i] = made[k];
-    });
-    group = [];
-    bytes = 0;
-  };
-  for (const [i, p] of pictures.entries()) {
-    if (isIdentity(p, spec)) {
-      out[i] = p.data;
-      continue;
-    }
-    if (group.length > 0 && (group.length === GROUP || bytes + p.data.length > GROUP_BYTES)) await flush();
-    group.push(i);
-    bytes += p.data.length;
-  }
-  if (group.length > 0) await flush();
+  const { bindingLimit } = await runtime().backend();
+  const limit = Math.min(GROUP_BYTES, 2 ** Math.floor(Math.log2(bindingLimit)));
+  const known = new Map<string, Piece[]>();
+  const jobs: Job[] = [];
+  const out = pictures.map((picture) => {
+    if (isIdentity(picture, spec)) return picture.data;
+    const { height, width } = picture;
+    const key = `${height}x${width}`;
+    const pieces = known.get(key) ?? piecesOf(height, width, spec, limit);
+    known.set(key, pieces);
+    const into = new Uint8Array(3 * spec.crop * spec.crop);
+    for (const piece of pieces) jobs.push({ picture, piece, into });
+    return into;
+  });
+  for (const group of grouped(jobs, limit)) await makeGroup(group, spec.crop);
   return out;
 }
 
-async function prepareGroup(pictures: readonly Picture[], spec: PrepareSpec): Promise<Uint8Array[]> {
-  const { numbers, rows } = tableOf(pictures, spec);
-  // Sizes are rounded up, so that groups of other pictures find the same plan.
-  const count = powerOfTwo(pictures.length);
-  const pixels = new Uint8Array(powerOfTwo(pictures.reduce((n, p) => n + p.data.length, 0)));
-  let at = 0;
-  for (const p of pictures) {
-    pixels.set(p.data, at);
-    at += p.data.length;
+/** Neighbours whose pieces are of one size, as many as fit together. */
+function grouped(jobs: readonly Job[], limit: number): Job[][] {
+  const groups: Job[][] = [];
+  let bytes = 0;
+  for (const job of jobs) {
+    const last = groups.at(-1);
+    const { x, y } = job.piece;
+    const alike = last?.[0].piece.x.count === x.count && last[0].piece.y.count === y.count;
+    if (last && alike && last.length < GROUP && bytes + job.piece.bytes <= limit) last.push(job);
+    else {
+      groups.push([job]);
+      bytes = 0;
+    }
+    bytes += job.piece.bytes;
   }
+  return groups;
+}
+
+async function makeGroup(group: readonly Job[], crop: number): Promise<void> {
+  const { x, y } = group[0].piece;
+  const sizes = group.map(({ piece }) => 3 * piece.x.length * piece.y.length);
+  // Sizes are rounded up, so that groups of other pictures find the same plan.
+  const pixels = new Uint8Array(powerOfTwo(sizes.reduce((n, size) => n + size, 0)));
+  let start = 0;
+  const placed = group.map((job, i) => {
+    copyWindow(job, pixels.subarray(start, start + sizes[i]));
+    start += sizes[i];
+    return { piece: job.piece, start: start - sizes[i] };
+  });
+  const { numbers, rows } = tableOf(placed);
   const table = new Int32Array(powerOfTwo(numbers.length));
   table.set(numbers);
-  const attrs = { pictures: count, height: spec.crop, width: spec.crop, rows: powerOfTwo(rows), first: 0 };
-  const packed = applyOp("resample", [tensor(pixels), tensor(table)], attrs)[0];
-  const words = await packed.data();
-  const size = spec.crop * spec.crop;
-  return pictures.map((_, i) => unpack(words.subarray(i * size, (i + 1) * size) as Uint32Array));
-}
-
-/** The kernel's table of a group: headers (surplus ones make nothing), then each picture's axes. */
-function tableOf(pictures: readonly Picture[], spec: PrepareSpec): { numbers: number[]; rows: number } {
-  const headers = powerOfTwo(pictures.length);
-  const numbers: number[] = new Array(headers * TABLE_HEADER).fill(0);
-  const known = new Map<string, TableEntry>();
-  let start = 0;
-  let rows = 1;
-  pictures.forEach((p, i) => {
-    const key = `${p.height}x${p.width}`;
-    const entry = known.get(key) ?? appendPicture(numbers, p, spec);
-    known.set(key, entry);
-    const e = { ...entry, start };
-    numbers.splice(
-      i * TABLE_HEADER,
-      TABLE_HEADER,
-      e.start,
-      e.width,
-      e.hBounds,
-      e.hWeights,
-      e.hSize,
-      e.vBounds,
-      e.vWeights,
-      e.vSize,
-      e.firstRow,
-      e.rows,
-    );
-    rows = Math.max(rows, e.rows);
-    start += p.data.length;
-  });
-  // Surplus pictures repeat the first one's axes: any valid numbers will do, nobody reads what they make.
-  const first = numbers.slice(0, TABLE_HEADER);
-  for (let i = pictures.length; i < headers; i++) numbers.splice(i * TABLE_HEADER, TABLE_HEADER, ...first);
-  return { numbers, rows };
-}
-
-function appendPicture(numbers: number[], p: Picture, spec: PrepareSpec): TableEntry {
-  const size = resizeShortSide(p.height, p.width, spec.resize);
-  const { top, left } = centerCropOffset(size.height, size.width, spec.crop, spec.crop);
-  const h = axisNumbers({
-    table: resampleCoeffs(p.width, size.width, spec.interpolation),
-    from: left,
-    count: spec.crop,
-  });
-  const v = axisNumbers({
-    table: resampleCoeffs(p.height, size.height, spec.interpolation),
-    from: top,
-    count: spec.crop,
-  });
-  const append = (list: readonly number[]) => {
-    const at = numbers.length;
-    for (const n of list) numbers.push(n);
-    return at;
+  const attrs = {
+    pictures: powerOfTwo(group.length),
+    height: y.count,
+    width: x.count,
+    rows: powerOfTwo(rows),
   };
-  return {
-    start: 0,
-    width: p.width,
-    hBounds: append(h.bounds),
-    hWeights: append(h.weights),
-    hSize: h.weights.length / spec.crop,
-    vBounds: append(v.bounds),
-    vWeights: append(v.weights),
-    vSize: v.weights.length / spec.crop,
-    firstRow: v.first,
-    rows: v.length,
-  };
+  const packed = applyOp("resample", [tensor(pixels), tensor(table)], { ...attrs, first: 0 })[0];
+  const words = (await packed.data()) as Uint32Array;
+  const one = y.count * x.count;
+  for (const [i, job] of group.entries()) unpack(words.subarray(i * one, (i + 1) * one), job, crop);
 }
 
-function unpack(words: Uint32Array): Uint8Array {
-  const bytes = new Uint8Array(words.length * 3);
-  for (let i = 0; i < words.length; i++) {
-    bytes[3 * i] = words[i] & 255;
-    bytes[3 * i + 1] = (words[i] >>> 8) & 255;
-    bytes[3 * i + 2] = (words[i] >>> 16) & 255;
+/** The pixels that a piece reads, row by row. */
+function copyWindow({ picture, piece: { x, y } }: Job, to: Uint8Array): void {
+  const { data, width } = picture;
+  for (let r = 0; r < y.length; r++) {
+    const from = 3 * ((y.first + r) * width + x.first);
+    to.set(data.subarray(from, from + 3 * x.length), 3 * r * x.length);
   }
-  return bytes;
+}
+
+/** Puts a piece's pixels, a word each, where they lie in the crop; surplus ones lie beyond it. */
+function unpack(words: Uint32Array, { piece: { x, y }, into }: Job, crop: number): void {
+  for (let r = 0; r < Math.min(y.count, crop - y.from); r++) {
+    let at = 3 * ((y.from + r) * crop + x.from);
+    for (let c = 0; c < Math.min(x.count, crop - x.from); c++) {
+      const word = words[r * x.count + c];
+      into[at++] = word & 255;
+      into[at++] = (word >>> 8) & 255;
+      into[at++] = (word >>> 16) & 255;
+    }
+  }
 }
 
 /** Prepared pictures as one tensor u8 [N, crop, crop, 3]. */

@@ -50,6 +50,7 @@ function bicubic(signed: number): number {
 /**
  * The table that takes one axis from `inSize` to `outSize` pixels. `from` and `to` (in input pixels, by default the
  * whole axis) are Pillow's `box`: the part that is stretched, while pixels beside it still weigh in at its edges.
+ * `outputs` asks for the rows [first, end) of the table only: of a long thin picture a crop keeps next to nothing.
  * Throws UsageError when a size is no positive whole number or the part is not inside the axis.
  */
 export function resampleCoeffs(
@@ -58,9 +59,11 @@ export function resampleCoeffs(
   filter: ResizeFilter,
   from = 0,
   to = inSize,
+  outputs: readonly [first: number, end: number] = [0, outSize],
 ): ResampleTable {
   checkAxis(inSize, outSize, filter, from, to);
-  if (filter === "nearest") return nearest(inSize, outSize, from, to);
+  if (filter === "nearest") return nearest(inSize, outSize, from, to, outputs);
+  const [head, end] = outputs;
   const { support: unit, at } = FILTERS[filter];
   const start = Math.fround(from); // Pillow holds its box in C floats
   const scale = Math.fround(Math.fround(to) - start) / outSize;
@@ -68,11 +71,11 @@ export function resampleCoeffs(
   const narrow = 1 / filterScale;
   const support = unit * filterScale;
   const ksize = Math.ceil(support) * 2 + 1;
-  const bounds = new Int32Array(outSize * 2);
-  const weights = new Int32Array(outSize * ksize);
+  const bounds = new Int32Array((end - head) * 2);
+  const weights = new Int32Array((end - head) * ksize);
   const row = new Float64Array(ksize);
-  for (let o = 0; o < outSize; o++) {
-    const center = start + (o + 0.5) * scale;
+  for (let o = 0; o < end - head; o++) {
+    const center = start + (head + o + 0.5) * scale;
     const xmin = Math.max(0, Math.trunc(center - support + 0.5));
     const count = Math.min(inSize, Math.trunc(center + support + 0.5)) - xmin;
     let sum = 0;
@@ -94,16 +97,23 @@ function fixed(w: number): number {
 }
 
 /** Nearest as a table of one full weight a row; Pillow steps through the source by repeated addition. */
-function nearest(inSize: number, outSize: number, from: number, to: number): ResampleTable {
+function nearest(
+  inSize: number,
+  outSize: number,
+  from: number,
+  to: number,
+  [head, end]: readonly [number, number],
+): ResampleTable {
   const start = Math.fround(from);
   const step = Math.fround(Math.fround(to) - start) / outSize;
-  const bounds = new Int32Array(outSize * 2);
+  const bounds = new Int32Array((end - head) * 2);
   let x = start + step * 0.5;
-  for (let o = 0; o < outSize; o++, x += step) {
-    bounds[2 * o] = Math.min(inSize - 1, Math.trunc(x));
-    bounds[2 * o + 1] = 1;
+  for (let o = 0; o < end; o++, x += step) {
+    if (o < head) continue;
+    bounds[2 * (o - head)] = Math.min(inSize - 1, Math.trunc(x));
+    bounds[2 * (o - head) + 1] = 1;
   }
-  return { ksize: 1, bounds, weights: new Int32Array(outSize).fill(1 << PRECISION_BITS) };
+  return { ksize: 1, bounds, weights: new Int32Array(end - head).fill(1 << PRECISION_BITS) };
 }
 
 function checkAxis(inSize: number, outSize: number, filter: string, from: number, to: number): void {

@@ -102,6 +102,7 @@ function pass(c: Call<ResampleAttrs>, vertical: boolean): Dispatch {
   const [px, table] = c.inputs;
   const WG = streamGroup(c);
   const lines = vertical ? height : rows;
+  const [x, y] = foldGrid(ceilDiv(lines * width, WG), c.device);
   return {
     shader: vertical ? "resample_rows" : "resample_columns",
     params: { WG },
@@ -111,7 +112,7 @@ function pass(c: Call<ResampleAttrs>, vertical: boolean): Dispatch {
     uniforms: vertical
       ? { width, lines, rows, first, t0: table.offset, y0: c.outputs[0].offset, yn: c.outputs[0].batchStride }
       : { width, lines, rows, first, t0: table.offset, p0: px.offset },
-    grid: [ceilDiv(lines * width, WG), 1, pictures],
+    grid: [x, y, pictures],
   };
 }
 

@@ -60,6 +60,15 @@ describe("resampleCoeffs", () => {
     }
   });
 
+  it("gives any rows of the whole table", () => {
+    for (const filter of ["nearest", "box", "bilinear", "bicubic"] as const) {
+      const whole = resampleCoeffs(37, 23, filter);
+      const part = resampleCoeffs(37, 23, filter, 0, 37, [5, 19]);
+      expect(part.bounds).toEqual(whole.bounds.slice(10, 38));
+      expect(part.weights).toEqual(whole.weights.slice(5 * whole.ksize, 19 * whole.ksize));
+    }
+  });
+
   it("keeps every partial sum within 32 bits and every row near one", () => {
     let largest = 0;
     for (const filter of ["nearest", "box", "bilinear", "bicubic"] as const) {

@@ -71,6 +71,21 @@ describe("prepare", () => {
     });
   });
 
+  it("makes thin pictures, of which the crop keeps next to nothing", async () => {
+    for (const [h, w] of [
+      [2, 30_000],
+      [30_000, 3],
+    ]) {
+      const p = picture(h, w, 1);
+      const s = spec(24, 20, "bilinear");
+      expect(Buffer.from((await prepare([p], s))[0]).equals(Buffer.from(reference(p, s)))).toBe(true);
+    }
+    // Resized whole, this one would be 33 thousand million pixels wide.
+    const line = { height: 2, width: 3_000_000, data: new Uint8Array(18_000_000).fill(200) };
+    const [made] = await prepare([line], spec(22_000, 32, "bilinear"));
+    expect(made.every((v) => v === 200)).toBe(true);
+  });
+
   it("leaves pictures of the right size as they are", async () => {
     const p = picture(32, 32, 1);
     expect((await prepare([p], spec(32, 32, "bilinear")))[0]).toBe(p.data);
@@ -78,8 +93,8 @@ describe("prepare", () => {
 
   it("finds its plan again for other pictures of like sizes", async () => {
     const s = spec(24, 24, "bilinear");
-    await prepare([picture(50, 60, 1), picture(61, 50, 2)], s);
-    expect(await plansOf(() => prepare([picture(55, 58, 3), picture(52, 63, 4)], s))).toEqual([]);
+    await prepare([picture(56, 62, 1), picture(61, 57, 2)], s);
+    expect(await plansOf(() => prepare([picture(55, 58, 3), picture(58, 60, 4)], s))).toEqual([]);
   });
 
   it("normalises as ToTensor and Normalize do", async () => {
@@ -97,5 +112,38 @@ describe("prepare", () => {
     await expect(prepare([picture(3, 3, 1)], spec(0, 8, "bilinear"))).rejects.toThrow(
       /resize must be a whole number/,
     );
+  });
+});
+
+// A photograph of 12 megapixels has more rows than one axis of a grid has workgroups, one of 50 does not fit a binding of
+// 128 MiB: the same happens to small ones under falsely small limits.
+describe("pictures beyond the device's limits", () => {
+  const big = picture(1200, 900, 1);
+  const tall = picture(2500, 400, 2);
+  const small = picture(50, 70, 3);
+
+  async function expectEqual(pictures: readonly Picture[], s: PrepareSpec): Promise<void> {
+    const got = await prepare(pictures, s);
+    pictures.forEach((p, i) => {
+      expect(Buffer.from(got[i]).equals(Buffer.from(reference(p, s))), `${p.height}×${p.width}`).toBe(true);
+    });
+  }
+
+  it("more pixels between the passes than workgroups along x", async () => {
+    await init(testOptions({ limits: { maxComputeWorkgroupsPerDimension: 300 } }));
+    await expectEqual([big, tall, small], spec(64, 56, "bilinear"));
+    await expectEqual([big], spec(300, 280, "bicubic"));
+  });
+
+  it.each([
+    ["more bytes than a binding holds", 2 ** 20, [64, 56]],
+    ["an odd limit, and a crop that does not divide into bands", 400_000, [45, 43]],
+    ["a crop beyond the picture, all in bands", 300_000, [30, 64]],
+    ["a crop of which a single row reads too much", 2 ** 20, [8, 8]],
+    ["a crop that itself does not fit", 2 ** 17, [400, 390]],
+  ] as const)("%s", async (_, limit, [resize, crop]) => {
+    await init(testOptions({ limits: { maxStorageBufferBindingSize: limit } }));
+    await expectEqual([small, big, small, tall], spec(resize, crop, "bilinear"));
+    await expectEqual([big], spec(resize, crop, "bicubic"));
   });
 });
