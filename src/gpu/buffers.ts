@@ -23,6 +23,7 @@ export class BufferStore {
   /** Bytes of all buffers alive. */
   bytes = 0;
   readonly #gpu: Gpu;
+  readonly #alive = new Set<DeviceBuffer>();
   readonly #staging: DeviceBuffer[] = [];
   /** Slots of all plans, largest first. */
   readonly #slots: DeviceBuffer[] = [];
@@ -40,7 +41,9 @@ export class BufferStore {
       );
     this.count++;
     this.bytes += size;
-    return this.#gpu.device.createBuffer({ label, size, usage });
+    const buffer = this.#gpu.guard(() => this.#gpu.device.createBuffer({ label, size, usage }));
+    this.#alive.add(buffer);
+    return buffer;
   }
 
   /** Zeroed storage. */
@@ -53,8 +56,14 @@ export class BufferStore {
   }
 
   destroy(buffer: DeviceBuffer): void {
+    if (!this.#alive.delete(buffer)) return;
     this.bytes -= buffer.size;
     buffer.destroy();
+  }
+
+  /** Destroys all: a device that is not Thaw's own outlives it. */
+  close(): void {
+    for (const buffer of this.#alive) this.destroy(buffer);
   }
 
   /**
@@ -85,15 +94,14 @@ export class BufferStore {
   }
 
   write(buffer: DeviceBuffer, offset: number, data: ArrayBufferView): void {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    if (bytes.length % 4 === 0) {
-      this.#gpu.device.queue.writeBuffer(buffer, offset, bytes as Uint8Array<ArrayBuffer>);
-      return;
+    let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (bytes.length % 4 !== 0) {
+      // Writes are whole words: pictures of odd size are padded.
+      const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+      whole.set(bytes);
+      bytes = whole;
     }
-    // Writes are whole words: pictures of odd size are padded.
-    const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
-    whole.set(bytes);
-    this.#gpu.device.queue.writeBuffer(buffer, offset, whole);
+    this.#gpu.guard(() => this.#gpu.device.queue.writeBuffer(buffer, offset, bytes));
   }
 
   /** A copy of a range's bytes on the host. */
@@ -105,9 +113,11 @@ export class BufferStore {
       at >= 0
         ? this.#staging.splice(at, 1)[0]
         : this.#make("readback", Math.max(size, 4096), MAP_READ | COPY_DST);
-    const encoder = device.createCommandEncoder({ label: "readback" });
-    encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
+    this.#gpu.guard(() => {
+      const encoder = device.createCommandEncoder({ label: "readback" });
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+    });
     try {
       await staging.mapAsync(MAP_READ, 0, size);
     } catch (error) {

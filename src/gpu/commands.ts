@@ -1,5 +1,6 @@
 // Prepared commands: dispatches with their bind groups and buffer copies, encoded into few passes and paced submits.
 
+import { messageOf } from "../core/error.ts";
 import type { DeviceBuffer } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
 import type { Pipeline } from "./pipelines.ts";
@@ -60,15 +61,12 @@ export class Commander {
 
   bind(pipeline: Pipeline, ranges: Readonly<Record<string, BoundRange>>): GPUBindGroup {
     this.bindGroups++;
-    return this.#gpu.device.createBindGroup({
-      layout: pipeline.layout,
-      entries: pipeline.bindings.map((b) => ({ binding: b.index, resource: ranges[b.name] })),
-    });
+    const entries = pipeline.bindings.map((b) => ({ binding: b.index, resource: ranges[b.name] }));
+    return this.#gpu.guard(() => this.#gpu.device.createBindGroup({ layout: pipeline.layout, entries }));
   }
 
   /** Encodes and submits; a new submit begins when the estimated time of one would pass the cap. */
   run(commands: readonly Command[]): void {
-    const { device } = this.#gpu;
     let start = 0;
     while (start < commands.length) {
       let end = start;
@@ -80,12 +78,19 @@ export class Commander {
         cost += next;
         end++;
       }
+      this.#submit(commands, start, end);
+      start = end;
+    }
+  }
+
+  #submit(commands: readonly Command[], start: number, end: number): void {
+    const { device } = this.#gpu;
+    this.#gpu.guard(() => {
       const encoder = device.createCommandEncoder();
       this.#encode(encoder, commands, start, end);
       device.queue.submit([encoder.finish()]);
-      this.submits++;
-      start = end;
-    }
+    });
+    this.submits++;
   }
 
   #encode(encoder: GPUCommandEncoder, commands: readonly Command[], start: number, end: number): void {
@@ -157,14 +162,18 @@ export class Commander {
   mark(estimate: number): void {
     const began = performance.now();
     const alone = this.#inFlight.length === 0;
-    const done = this.#gpu.device.queue.onSubmittedWorkDone().then(() => {
-      this.#inFlight.shift();
+    const measure = () => {
       // Only a run that nothing was queued before measures itself.
       if (alone && estimate > 1)
         this.#pace =
           0.5 * this.#pace + 0.5 * Math.min(100, Math.max(0.01, (performance.now() - began) / estimate));
-    });
-    this.#inFlight.push(done.catch(() => {}));
+    };
+    const done = this.#gpu.device.queue
+      .onSubmittedWorkDone()
+      .then(measure, (error: unknown) => this.#gpu.report(messageOf(error)))
+      // Whatever became of it, it is not waited for again.
+      .finally(() => this.#inFlight.shift());
+    this.#inFlight.push(done);
   }
 
   /** Resolves when at most `runs` runs are unfinished. */

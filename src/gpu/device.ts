@@ -35,6 +35,9 @@ export interface AdapterSummary {
 /** One name of an adapter for people. */
 export const adapterName = (a: AdapterSummary): string => a.description || a.device || a.vendor;
 
+/** What `guard` looks for; a lack of memory is looked for where plans are made ready. */
+const ERRORS: readonly GPUErrorFilter[] = ["validation", "internal"];
+
 const WANTED: readonly GPUFeatureName[] = ["subgroups" as GPUFeatureName, "timestamp-query"];
 const WANTED_LIMITS = [
   "maxBufferSize",
@@ -82,6 +85,7 @@ export class Gpu {
   /** Rejects every later use once set. */
   lost: DeviceLost | null = null;
   #held: unknown[] | null;
+  /** Opened by Thaw: closed by it, and used by nobody else. */
   readonly #owned: boolean;
   #error: Error | null = null;
 
@@ -112,15 +116,35 @@ export class Gpu {
       ),
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     };
-    device.addEventListener?.("uncapturederror", (e) => {
-      this.#error ??= new DeviceError(
-        `the GPU refused work: ${(e as GPUUncapturedErrorEvent).error.message}`,
+    // A device of somebody else's has errors of somebody else's, too: there, see `guard`.
+    if (owned)
+      device.addEventListener?.("uncapturederror", (e) =>
+        this.report((e as GPUUncapturedErrorEvent).error.message),
       );
-    });
     void device.lost.then((why) => {
       if (why.reason !== "destroyed" || this.#held)
         this.lost ??= new DeviceLost(`the GPU device was lost: ${why.message || why.reason}`);
     });
+  }
+
+  /** Keeps an error for the next check. */
+  report(message: string): void {
+    this.#error ??= new DeviceError(`the GPU refused work: ${message}`);
+  }
+
+  /** Runs calls of the device; where it is not Thaw's own, their errors are told from those of its owner. */
+  guard<T>(calls: () => T): T {
+    if (this.#owned) return calls();
+    for (const kind of ERRORS) this.device.pushErrorScope(kind);
+    try {
+      return calls();
+    } finally {
+      for (const _ of ERRORS)
+        this.device.popErrorScope().then(
+          (error) => error && this.report(error.message),
+          () => {}, // The device is lost, which `check` tells.
+        );
+    }
   }
 
   /** Throws what the device has reported since the last check. */

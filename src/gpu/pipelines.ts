@@ -50,18 +50,23 @@ export class PipelineCache {
     const bindings = shaderInfo(shader, this.#sources).bindings.filter((b) => wanted.has(b.name));
     if (bindings.length !== wanted.size)
       throw new Error(`${shader}.wgsl: cannot bind ${[...wanted].join(", ")}`);
-    const layout = device.createBindGroupLayout({
-      label: shader,
-      entries: bindings.map((b) => ({ binding: b.index, visibility: 4, buffer: { type: ENTRY[b.access] } })),
-    });
-    const module = device.createShaderModule({ label: shader, code: text });
-    try {
-      const pipeline = await device.createComputePipelineAsync({
+    const entries = bindings.map((b) => ({
+      binding: b.index,
+      visibility: 4,
+      buffer: { type: ENTRY[b.access] },
+    }));
+    const { layout, module, made } = this.#gpu.guard(() => {
+      const layout = device.createBindGroupLayout({ label: shader, entries });
+      const module = device.createShaderModule({ label: shader, code: text });
+      const made = device.createComputePipelineAsync({
         label: shader,
         layout: device.createPipelineLayout({ label: shader, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: "main" },
       });
-      return { pipeline, layout, bindings };
+      return { layout, module, made };
+    });
+    try {
+      return { pipeline: await made, layout, bindings };
     } catch (error) {
       throw new DeviceError(await compileMessage(shader, module, error));
     }

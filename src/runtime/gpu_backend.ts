@@ -286,6 +286,7 @@ export class GpuBackend implements Backend, Holder {
   async close(): Promise<void> {
     this.closed = true;
     if (!this.gpu.lost) await this.#devices.commander.drain().catch(() => {});
+    this.#devices.buffers.close();
     this.gpu.close();
   }
 }
