@@ -106,8 +106,8 @@ const MATHEMATICS: readonly Mutation[] = [
   {
     name: "unbiased-factor",
     file: "src/nn/functional.ts",
-    from: "factor: count / (count - 1)",
-    to: "factor: 1",
+    from: "momentum, count / (count - 1));",
+    to: "momentum, 1);",
     tests: TORCH,
     proves: "running variances are unbiased ones",
   },

@@ -2,6 +2,7 @@
 
 import type { DType } from "./dtype.ts";
 import { ShapeError } from "./error.ts";
+import { shown } from "./options.ts";
 
 export type Shape = readonly number[];
 
@@ -121,12 +122,10 @@ export function dims2(t: TypeOf, what: string): [number, number] {
 /** One number for both axes, or a pair (height, width). */
 export type Pair = number | readonly [number, number];
 
+/** Both numbers of a Pair; throws naming `what` for anything else, or for one below `min`. */
 export function pair(v: Pair, what: string, min: number): [number, number] {
-  const p: [number, number] = typeof v === "number" ? [v, v] : [v[0], v[1]];
-  for (const d of p) {
-    if (!Number.isInteger(d) || d < min) {
-      throw new ShapeError(`${what} must be whole and at least ${min}, got ${JSON.stringify(v)}`);
-    }
-  }
-  return p;
+  const p: readonly unknown[] = Array.isArray(v) ? v : [v, v];
+  if (p.length === 2 && p.every((d) => Number.isInteger(d) && (d as number) >= min))
+    return [p[0] as number, p[1] as number];
+  throw new ShapeError(`${what} must be whole and at least ${min}, one number or two, got ${shown(v)}`);
 }

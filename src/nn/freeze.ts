@@ -2,7 +2,7 @@
 // normalises by, and moves its running statistics with, the batch. `freeze(module)` also puts the batch norms inside on
 // their running statistics (Keras' `trainable = false`), and `train()` leaves them so until `unfreeze`.
 
-import { UsageError } from "../core/error.ts";
+import { checkOptions, checkWord } from "../core/options.ts";
 import { BatchNorm2d } from "./layers.ts";
 import type { Module } from "./module.ts";
 
@@ -13,9 +13,9 @@ export interface FreezeOptions {
 
 /** Freezes every parameter of the module and, unless told otherwise, its batch norms' statistics. Returns the module. */
 export function freeze<M extends Module>(module: M, options: FreezeOptions = {}): M {
+  checkOptions("freeze", options, ["batchNorm"]);
   const { batchNorm = "running" } = options;
-  if (batchNorm !== "running" && batchNorm !== "batch")
-    throw new UsageError(`freeze: batchNorm must be "running" or "batch", got ${batchNorm}`);
+  checkWord("freeze", "batchNorm", batchNorm, ["running", "batch"]);
   for (const p of module.parameters()) p.requiresGrad = false;
   if (batchNorm === "running") setFrozen(module, true);
   return module;

@@ -9,6 +9,7 @@ export * as init from "./init.ts";
 export * from "./layers.ts";
 export * from "./losses.ts";
 export { Module } from "./module.ts";
+export * from "./pooling.ts";
 export { Sequential } from "./sequential.ts";
 export {
   exportState,

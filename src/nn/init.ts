@@ -2,11 +2,13 @@
 // from the runtime's seeded generator, the same on every machine.
 
 import { UsageError } from "../core/error.ts";
+import { checkNumber, checkOptions, checkWord, shown } from "../core/options.ts";
 import { numel, type Shape } from "../core/shape.ts";
 import { runtime } from "../runtime/context.ts";
 import { type Parameter, writeTensor } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
-/** Inputs and outputs that meet in one element: for OIHW weights the channels times the window. */
+/** Inputs and outputs that meet in one element: for OIHW weights the channels times the window; throws below 2 dimensions. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2)
     throw new UsageError(`init: fan in and fan out need at least 2 dimensions, got [${shape}]`);
@@ -44,45 +46,75 @@ export function uniformValues(count: number, low: number, high: number): Float32
   return Float32Array.from({ length: count }, () => low + (high - low) * generator.uniform());
 }
 
-export function constant(p: Parameter, value: number): Parameter {
-  writeTensor(p, new Float32Array(p.numel).fill(value));
+function fill(what: string, p: Parameter, values: () => Float32Array): Parameter {
+  if (!(p instanceof Tensor && p.variable.state))
+    throw new UsageError(`init.${what}: takes a Parameter or a Buffer, got ${shown(p)}`);
+  writeTensor(p, values());
   return p;
 }
 
+/** Fills a parameter with one value and returns it (torch.nn.init.constant_). */
+export function constant(p: Parameter, value: number): Parameter {
+  checkNumber("init.constant", "value", value);
+  return fill("constant", p, () => new Float32Array(p.numel).fill(value));
+}
+
+/** Fills a parameter with 0 (torch.nn.init.zeros_). */
 export const zeros = (p: Parameter): Parameter => constant(p, 0);
+
+/** Fills a parameter with 1 (torch.nn.init.ones_). */
 export const ones = (p: Parameter): Parameter => constant(p, 1);
 
+/** Normal numbers of this mean and standard deviation (torch.nn.init.normal_). */
 export function normal(p: Parameter, mean = 0, std = 1): Parameter {
-  writeTensor(p, normalValues(p.numel, std, mean));
-  return p;
+  checkNumber("init.normal", "mean", mean);
+  checkNumber("init.normal", "std", std, { min: 0 });
+  return fill("normal", p, () => normalValues(p.numel, std, mean));
 }
 
+/** Uniform numbers in [low, high) (torch.nn.init.uniform_). */
 export function uniform(p: Parameter, low = 0, high = 1): Parameter {
-  writeTensor(p, uniformValues(p.numel, low, high));
-  return p;
+  checkNumber("init.uniform", "low", low);
+  checkNumber("init.uniform", "high", high, { min: low });
+  return fill("uniform", p, () => uniformValues(p.numel, low, high));
 }
 
 export type Mode = "fanIn" | "fanOut";
 
-/** Gain of a leaky ReLU with the given slope: √(2 / (1 + slope²)); slope 0 is the ReLU. */
-const gain = (slope: number) => Math.sqrt(2 / (1 + slope * slope));
-
-/** He initialisation (Kaiming He et al. 2015): normal with std gain / √fan. */
-export function kaimingNormal(p: Parameter, options: { slope?: number; mode?: Mode } = {}): Parameter {
-  const { slope = 0, mode = "fanIn" } = options;
-  return normal(p, 0, gain(slope) / Math.sqrt(fans(p.shape)[mode]));
+export interface KaimingOptions {
+  /** Slope of the leaky ReLU that follows (torch's `a`). Default 0: a ReLU. */
+  readonly slope?: number;
+  /** Whether the forward pass ("fanIn", default) or the backward pass keeps its variance. */
+  readonly mode?: Mode;
 }
 
-/** He initialisation, uniform in ±gain·√(3 / fan). */
-export function kaimingUniform(p: Parameter, options: { slope?: number; mode?: Mode } = {}): Parameter {
+/** √2 / √(1 + slope²) / √fan: He's standard deviation. */
+function heStd(what: string, p: Parameter, options: KaimingOptions): number {
+  checkOptions(what, options, ["slope", "mode"]);
   const { slope = 0, mode = "fanIn" } = options;
-  const bound = gain(slope) * Math.sqrt(3 / fans(p.shape)[mode]);
+  checkNumber(what, "slope", slope);
+  checkWord(what, "mode", mode, ["fanIn", "fanOut"]);
+  return Math.sqrt(2 / (1 + slope * slope)) / Math.sqrt(fans(p.shape)[mode]);
+}
+
+/**
+ * He initialisation (Kaiming He et al. 2015; torch.nn.init.kaiming_normal_): normal with std gain / √fan. Throws a
+ * UsageError for parameters of fewer than 2 dimensions.
+ */
+export function kaimingNormal(p: Parameter, options: KaimingOptions = {}): Parameter {
+  return normal(p, 0, heStd("init.kaimingNormal", p, options));
+}
+
+/** He initialisation, uniform in ±gain·√(3 / fan) (torch.nn.init.kaiming_uniform_). */
+export function kaimingUniform(p: Parameter, options: KaimingOptions = {}): Parameter {
+  const bound = Math.sqrt(3) * heStd("init.kaimingUniform", p, options);
   return uniform(p, -bound, bound);
 }
 
-/** Glorot initialisation: uniform in ±√(6 / (fanIn + fanOut)). */
-export function xavierUniform(p: Parameter): Parameter {
+/** Glorot initialisation (torch.nn.init.xavier_uniform_): uniform in ±gain·√(6 / (fanIn + fanOut)). */
+export function xavierUniform(p: Parameter, gain = 1): Parameter {
+  checkNumber("init.xavierUniform", "gain", gain, { min: 0 });
   const { fanIn, fanOut } = fans(p.shape);
-  const bound = Math.sqrt(6 / (fanIn + fanOut));
+  const bound = gain * Math.sqrt(6 / (fanIn + fanOut));
   return uniform(p, -bound, bound);
 }

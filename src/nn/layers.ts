@@ -1,24 +1,37 @@
-// The layers: PyTorch's names, arguments, defaults and initial values. Images are NCHW.
+// The layers: PyTorch's names, arguments, defaults and initial values. Images are NCHW. Arguments are checked in the
+// constructors, so that a wrong one is refused at the line that makes the layer.
 
-import { ShapeError, UsageError } from "../core/error.ts";
-import { type Pair, pair } from "../core/shape.ts";
+import { Variable } from "../autograd/variable.ts";
+import { ShapeError } from "../core/error.ts";
+import { checkFlag, checkNumber, checkOptions } from "../core/options.ts";
+import { numel, type Pair, pair } from "../core/shape.ts";
+import { readScalars, Scalars } from "../graph/leaf.ts";
 import { runtime } from "../runtime/context.ts";
 import { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { CONV_OPTIONS, convAttrs } from "./arguments.ts";
 import * as F from "./functional.ts";
 import { uniformValues } from "./init.ts";
 import { Module } from "./module.ts";
 
-function positive(what: string, ...values: number[]): void {
-  for (const v of values)
-    if (!Number.isInteger(v) || v < 1) throw new UsageError(`${what} must be whole and at least 1, got ${v}`);
+function positive(what: string, values: Readonly<Record<string, number>>): void {
+  for (const [name, v] of Object.entries(values)) checkNumber(what, name, v, { whole: true, min: 1 });
+}
+
+/** A parameter uniform in ±bound. */
+function drawn(shape: readonly number[], bound: number, label: string): Parameter {
+  return new Parameter(shape, uniformValues(numel(shape), -bound, bound), label);
 }
 
 export interface Conv2dOptions extends F.ConvOptions {
+  /** Add a learnable value to each channel of the output. Default true. */
   readonly bias?: boolean;
 }
 
-/** 2-D convolution. Weight [out, in/groups, kh, kw], initially uniform in ±1/√fanIn, as is the bias (torch's default). */
+/**
+ * 2-D convolution (torch.nn.Conv2d): [N, in, H, W] → [N, out, P, Q]. Weight [out, in/groups, kh, kw], initially uniform
+ * in ±1/√fanIn, as is the bias. Throws a UsageError for unknown options, a ShapeError for channels that do not divide.
+ */
 export class Conv2d extends Module {
   readonly inChannels: number;
   readonly outChannels: number;
@@ -29,9 +42,11 @@ export class Conv2d extends Module {
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
     super();
+    checkOptions("Conv2d", options, [...CONV_OPTIONS, "bias"]);
     const { bias = true, ...rest } = options;
-    const { groups = 1 } = rest;
-    positive("Conv2d: channels and groups", inChannels, outChannels, groups);
+    checkFlag("Conv2d", "bias", bias);
+    const { groups } = convAttrs("Conv2d", kernelSize, rest);
+    positive("Conv2d", { inChannels, outChannels });
     if (inChannels % groups || outChannels % groups) {
       throw new ShapeError(
         `Conv2d: ${inChannels} and ${outChannels} channels do not divide into ${groups} groups`,
@@ -43,72 +58,67 @@ export class Conv2d extends Module {
     this.options = rest;
     const shape = [outChannels, inChannels / groups, ...this.kernelSize];
     const bound = 1 / Math.sqrt(shape[1] * shape[2] * shape[3]);
-    this.weight = new Parameter(
-      shape,
-      uniformValues(
-        shape.reduce((a, b) => a * b),
-        -bound,
-        bound,
-      ),
-      "conv.weight",
-    );
-    this.bias = bias
-      ? new Parameter([outChannels], uniformValues(outChannels, -bound, bound), "conv.bias")
-      : null;
+    this.weight = drawn(shape, bound, "conv.weight");
+    this.bias = bias ? drawn([outChannels], bound, "conv.bias") : null;
   }
 
+  /** x [N, in, H, W] → [N, out, P, Q]. */
   forward(x: Tensor): Tensor {
     return F.conv2d(x, this.weight, this.bias, this.options);
   }
 }
 
-/** y = x·Wᵀ + b. Weight [out, in], initially uniform in ±1/√in, as is the bias. */
+/**
+ * y = x·Wᵀ + b (torch.nn.Linear): [..., in] → [..., out]. Weight [out, in], initially uniform in ±1/√in, as is the bias.
+ */
 export class Linear extends Module {
   readonly inFeatures: number;
   readonly outFeatures: number;
   weight: Parameter;
   bias: Parameter | null;
 
-  constructor(inFeatures: number, outFeatures: number, options: { bias?: boolean } = {}) {
+  constructor(inFeatures: number, outFeatures: number, options: { readonly bias?: boolean } = {}) {
     super();
-    positive("Linear: features", inFeatures, outFeatures);
+    checkOptions("Linear", options, ["bias"]);
+    const { bias = true } = options;
+    checkFlag("Linear", "bias", bias);
+    positive("Linear", { inFeatures, outFeatures });
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     const bound = 1 / Math.sqrt(inFeatures);
-    this.weight = new Parameter(
-      [outFeatures, inFeatures],
-      uniformValues(inFeatures * outFeatures, -bound, bound),
-      "linear.weight",
-    );
-    const { bias = true } = options;
-    this.bias = bias
-      ? new Parameter([outFeatures], uniformValues(outFeatures, -bound, bound), "linear.bias")
-      : null;
+    this.weight = drawn([outFeatures, inFeatures], bound, "linear.weight");
+    this.bias = bias ? drawn([outFeatures], bound, "linear.bias") : null;
   }
 
+  /** x [..., in] → [..., out]. */
   forward(x: Tensor): Tensor {
     return F.linear(x, this.weight, this.bias);
   }
 }
 
 export interface BatchNormOptions {
+  /** Added to the variance, at least 0. Default 1e-5. */
   readonly eps?: number;
-  /** Weight of the newest batch in the running statistics. */
-  readonly momentum?: number;
-  /** Learnable weight and bias. */
+  /**
+   * Weight of the newest batch in the running statistics, from 0 to 1. Default 0.1; null for the plain mean over all
+   * batches so far.
+   */
+  readonly momentum?: number | null;
+  /** Learnable weight and bias. Default true. */
   readonly affine?: boolean;
-  /** Without running statistics the batch's are used in eval mode too. */
+  /** Without running statistics the batch's are used in eval mode too. Default true. */
   readonly trackRunningStats?: boolean;
 }
 
 /**
- * Batch norm over [N, C, H, W]. In train mode it uses the batch's statistics and moves the running ones; in eval mode,
- * or frozen with `freeze`, the running ones. `requiresGrad = false` on its parameters freezes those and nothing else.
+ * Batch norm over [N, C, H, W] (torch.nn.BatchNorm2d). In train mode it uses the batch's statistics and moves the
+ * running ones; in eval mode, or frozen with `freeze`, the running ones. `requiresGrad = false` on its parameters freezes
+ * those and nothing else. Throws a ShapeError for another number of channels, and for one value per channel in training.
  */
 export class BatchNorm2d extends Module {
   readonly numFeatures: number;
   readonly eps: number;
-  readonly momentum: number;
+  readonly momentum: number | null;
   weight: Parameter | null;
   bias: Parameter | null;
   runningMean: Buffer | null;
@@ -117,8 +127,13 @@ export class BatchNorm2d extends Module {
 
   constructor(numFeatures: number, options: BatchNormOptions = {}) {
     super();
+    checkOptions("BatchNorm2d", options, ["eps", "momentum", "affine", "trackRunningStats"]);
     const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options;
-    positive("BatchNorm2d: features", numFeatures);
+    positive("BatchNorm2d", { numFeatures });
+    checkNumber("BatchNorm2d", "eps", eps, { min: 0 });
+    if (momentum !== null) checkNumber("BatchNorm2d", "momentum", momentum, { min: 0, max: 1 });
+    checkFlag("BatchNorm2d", "affine", affine);
+    checkFlag("BatchNorm2d", "trackRunningStats", trackRunningStats);
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.momentum = momentum;
@@ -130,6 +145,7 @@ export class BatchNorm2d extends Module {
     this.numBatchesTracked = trackRunningStats ? new Counter() : null;
   }
 
+  /** torchvision's names of the running statistics. */
   override memberName(property: string): string {
     return (
       { runningMean: "running_mean", runningVar: "running_var", numBatchesTracked: "num_batches_tracked" }[
@@ -138,6 +154,7 @@ export class BatchNorm2d extends Module {
     );
   }
 
+  /** x [N, C, H, W] → the same shape. */
   forward(x: Tensor): Tensor {
     if (x.shape[1] !== this.numFeatures)
       throw new ShapeError(`BatchNorm2d: x has ${x.shape[1]} channels, expected ${this.numFeatures} (${x})`);
@@ -145,95 +162,65 @@ export class BatchNorm2d extends Module {
       this.runningVar && { mean: this.runningMean, variance: this.runningVar };
     const training = this.training || !running;
     const counter = this.numBatchesTracked;
-    if (this.training && counter) {
-      runtime().hostEffect(() => {
-        counter.value++;
-      });
-    }
-    return F.batchNorm(x, running, this.weight, this.bias, {
-      training,
-      momentum: this.momentum,
-      eps: this.eps,
-    });
+    const share = this.training && counter ? countBatch(counter) : null;
+    const momentum = this.momentum ?? share?.() ?? 0;
+    return F.batchNorm(x, running, this.weight, this.bias, { training, momentum, eps: this.eps });
   }
 }
 
-export class MaxPool2d extends Module {
-  readonly kernelSize: Pair;
-  readonly options: F.PoolOptions & { readonly dilation?: Pair };
-
-  constructor(kernelSize: Pair, options: F.PoolOptions & { readonly dilation?: Pair } = {}) {
-    super();
-    this.kernelSize = kernelSize;
-    this.options = options;
-  }
-
-  forward(x: Tensor): Tensor {
-    return F.maxPool2d(x, this.kernelSize, this.options);
-  }
+/** Counts a batch; the result makes a tensor [1] of its share in the mean over all batches so far. */
+function countBatch(counter: Counter): () => Tensor {
+  const rt = runtime();
+  // Each forward keeps its own count: a step may have several, and numbers are drawn when all have been counted.
+  let batches = 0;
+  rt.hostEffect(() => {
+    counter.value++;
+    batches = counter.value;
+  });
+  return () => {
+    const value = readScalars(new Scalars("batch norm momentum", "f32", 1, () => [1 / batches]));
+    return new Tensor(rt.adopt(new Variable(value, { value })));
+  };
 }
 
-export class AvgPool2d extends Module {
-  readonly kernelSize: Pair;
-  readonly options: Parameters<typeof F.avgPool2d>[2];
-
-  constructor(kernelSize: Pair, options: Parameters<typeof F.avgPool2d>[2] = {}) {
-    super();
-    this.kernelSize = kernelSize;
-    this.options = options;
-  }
-
-  forward(x: Tensor): Tensor {
-    return F.avgPool2d(x, this.kernelSize, this.options);
-  }
-}
-
-/** Mean over windows chosen so that the output has this size. */
-export class AdaptiveAvgPool2d extends Module {
-  readonly outputSize: Pair;
-
-  constructor(outputSize: Pair) {
-    super();
-    this.outputSize = outputSize;
-  }
-
-  forward(x: Tensor): Tensor {
-    return F.adaptiveAvgPool2d(x, this.outputSize);
-  }
-}
-
-/** Zeroes elements with probability p in train mode and scales the others by 1/(1-p). */
+/** Zeroes elements with probability p in train mode and scales the others by 1/(1-p) (torch.nn.Dropout). */
 export class Dropout extends Module {
   readonly p: number;
 
   constructor(p = 0.5) {
     super();
-    if (!(p >= 0 && p <= 1)) throw new UsageError(`Dropout: p must lie in [0, 1], got ${p}`);
+    checkNumber("Dropout", "p", p, { min: 0, max: 1 });
     this.p = p;
   }
 
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return F.dropout(x, this.p, this.training);
   }
 }
 
-/** Merges the axes from `start` to `end`; by default all but the batch. */
+/** Merges the axes from `start` to `end`; by default all but the batch (torch.nn.Flatten). */
 export class Flatten extends Module {
   readonly start: number;
   readonly end: number;
 
   constructor(start = 1, end = -1) {
     super();
+    checkNumber("Flatten", "start", start, { whole: true });
+    checkNumber("Flatten", "end", end, { whole: true });
     this.start = start;
     this.end = end;
   }
 
+  /** x [N, ...] → [N, product of the rest]. */
   forward(x: Tensor): Tensor {
     return x.flatten(this.start, this.end);
   }
 }
 
+/** Gives its input (torch.nn.Identity): what a layer is replaced by that is to do nothing. */
 export class Identity extends Module {
+  /** x as it is. */
   forward(x: Tensor): Tensor {
     return x;
   }

@@ -2,6 +2,8 @@
 // children, under their property names (or the names given to `named`), in order of assignment.
 
 import type { Variable } from "../autograd/variable.ts";
+import { UsageError } from "../core/error.ts";
+import { checkOptions, shown } from "../core/options.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureChanged, structureFlipped } from "../runtime/epoch.ts";
 import { tensorsIn } from "../tensor/functions.ts";
@@ -50,7 +52,10 @@ export abstract class Module {
   /** Frozen with running statistics: `train()` leaves it in eval mode until `unfreeze()`. */
   frozen = false;
 
-  constructor() {
+  /** Takes nothing: arguments that a layer without a constructor of its own was given throw a UsageError. */
+  constructor(...none: readonly never[]) {
+    if (none.length > 0)
+      throw new UsageError(`${new.target.name}: takes no arguments, got ${shown(none[0])}`);
     // biome-ignore lint/correctness/noConstructorReturn: subclasses are built on the proxy, so every access passes it.
     return new Proxy(this, handler);
   }
@@ -142,6 +147,7 @@ export abstract class Module {
    * purpose (a replaced classifier). When it throws, nothing has been loaded.
    */
   loadStateDict(dict: StateInput, options: LoadOptions = {}): LoadReport {
+    checkOptions("loadStateDict", options, ["strict", "except", "dryRun", "source"]);
     return loadState(this, dict, options);
   }
 

@@ -179,7 +179,7 @@ export const BINARY: Readonly<Record<string, BinaryRow>> = {
   /** Binary cross entropy of probabilities; logarithms are clamped at -100 (torch.nn.BCELoss). */
   bce: {
     arity: 2,
-    f: "-(t * max(safe_log(p), -100.0) + (1.0 - t) * max(safe_log(1.0 - p), -100.0))",
+    f: "-(t * max_bits(safe_log(p), -100.0) + (1.0 - t) * max_bits(safe_log(1.0 - p), -100.0))",
     ref: (p, t) => -(t * clampLog(p) + (1 - t) * clampLog(1 - p)),
     magnitude: (p, t) => abs(t * clampLog(p)) + abs((1 - t) * clampLog(1 - p)),
     error: (_y, p, t) => {

@@ -76,6 +76,8 @@ defineOp<ConcatAttrs>({
   exact: true,
   cost: () => ({ flops: 0 }),
   places: (inputs, output, { axis }) => {
+    // A part without elements would lie behind the end of y.
+    if (inputs.some((t) => numel(t.shape) === 0)) return null;
     // A place is a window whose rows of axis 0 lie apart, so nothing between axis 0 and `axis` may be walked around it.
     if (!output.shape.slice(1, axis).every((d) => d === 1)) return null;
     const inner = operandStrides(output)[axis];
@@ -107,5 +109,6 @@ defineOp<ConcatAttrs>({
     { inputs: [{ shape: [2, 3] }, { shape: [4, 3] }, { shape: [1, 3] }], attrs: { axis: 0 } },
     { inputs: [{ shape: [2, 2, 3] }, { shape: [2, 2, 5] }], attrs: { axis: 2 } },
     { inputs: [{ shape: [1, 3, 2, 2] }, { shape: [1, 2, 2, 2] }], attrs: { axis: 1 } },
+    { inputs: [{ shape: [2, 3] }, { shape: [2, 0] }], attrs: { axis: 1 } },
   ],
 });

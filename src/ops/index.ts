@@ -21,6 +21,7 @@ import "./normalize_vectors.ts";
 import "./pad.ts";
 import "./reduce.ts";
 import "./resample.ts";
+import "./running_stats.ts";
 import "./softmax.ts";
 import "./state_update.ts";
 import "./unary_op.ts";

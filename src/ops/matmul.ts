@@ -110,7 +110,7 @@ const columns: Kernel<MatmulAttrs> = {
   when: (c) => {
     const s = common(c);
     const vec = [s.n, s.bk, s.bb, s.b0, s.yb, s.ym, s.y0].every((v) => v % 4 === 0);
-    return s.bn === 1 && vec;
+    return s.k > 0 && s.bn === 1 && vec;
   },
   score: () => 2,
   space: { TM: [8, 4, 16] },
@@ -150,7 +150,12 @@ const rows: Kernel<MatmulAttrs> = {
   name: "rows",
   when: (c) => {
     const s = common(c);
-    return s.ak === 1 && s.bk === 1 && [s.k, s.am, s.ab, s.a0, s.bn, s.bb, s.b0].every((v) => v % 4 === 0);
+    return (
+      s.k > 0 &&
+      s.ak === 1 &&
+      s.bk === 1 &&
+      [s.k, s.am, s.ab, s.a0, s.bn, s.bb, s.b0].every((v) => v % 4 === 0)
+    );
   },
   score: () => 2,
   space: { TM: [8, 4] },
@@ -242,6 +247,7 @@ defineOp<MatmulAttrs>({
     { inputs: [{ shape: [11, 36] }, { shape: [36, 20] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [9, 36] }, { shape: [13, 36] }], attrs: { transA: false, transB: true } },
     { inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], attrs: { transA: false, transB: false } },
+    { inputs: [{ shape: [4, 0] }, { shape: [4, 0] }], attrs: { transA: false, transB: true } },
   ],
   split: (inputs, _o, attrs) => split(inputs, attrs),
 });

@@ -4,6 +4,7 @@
 import { ShapeError } from "../core/error.ts";
 import {
   broadcastStrides,
+  checkExtents,
   numel,
   resolveReshape,
   type Shape,
@@ -53,7 +54,11 @@ interface ShapeAttrs extends Attrs {
 
 defineOp<ShapeAttrs>({
   name: "reshape",
-  infer: ([x], { shape }) => [{ shape: resolveReshape(x.shape, shape), dtype: x.dtype }],
+  infer: ([x], { shape }) => {
+    const to = resolveReshape(x.shape, shape);
+    checkExtents(to, "reshape");
+    return [{ shape: to, dtype: x.dtype }];
+  },
   ref: ([x], { shape }) => [withShape(x, resolveReshape(x.shape, shape))],
   vjp: ({ inputs: [x], gy: [g] }) => [g && reshape(g, x.shape)],
   exact: true,
@@ -115,7 +120,7 @@ defineOp<SliceAttrs>({
     // Along axis 0 it is always a view, so that pictures of bytes can be cut too.
     if (axis !== 0 || x.dtype !== "u8") checkMovable("slice", x);
     const extent = x.shape[axis];
-    if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= extent)) {
+    if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= extent)) {
       throw new ShapeError(`slice: [${from}, ${to}) does not lie in axis ${axis} of ${show(x)}`);
     }
     return [{ shape: x.shape.map((d, i) => (i === axis ? to - from : d)), dtype: x.dtype }];
@@ -132,6 +137,8 @@ defineOp<SliceAttrs>({
   exact: true,
   cost: noCost,
   view: (x, out, { axis, from }) => {
+    // A view of nothing at the end of a buffer would begin behind it.
+    if (numel(out.shape) === 0) return null;
     const inner = operandStrides(x)[axis];
     const offset = x.offset + from * inner;
     const between = x.shape.slice(1, axis).every((d) => d === 1);
@@ -158,6 +165,7 @@ defineOp<SliceAttrs>({
     { inputs: [{ shape: [3, 5, 2] }], attrs: { axis: 1, from: 1, to: 4 } },
     { inputs: [{ shape: [4, 3] }], attrs: { axis: 0, from: 2, to: 4 } },
     { inputs: [{ shape: [2, 2, 5] }], attrs: { axis: 2, from: 0, to: 3 } },
+    { inputs: [{ shape: [2, 3] }], attrs: { axis: 1, from: 3, to: 3 } },
   ],
 });
 
@@ -211,6 +219,7 @@ defineOp<ShapeAttrs>({
   name: "expand",
   infer: ([x], { shape }) => {
     checkMovable("expand", x);
+    checkExtents(shape, "expand");
     const lead = shape.length - x.shape.length;
     const fits = lead >= 0 && x.shape.every((d, i) => d === 1 || d === shape[i + lead]);
     if (!fits) throw new ShapeError(`expand: ${show(x)} does not broadcast to [${shape.join(",")}]`);

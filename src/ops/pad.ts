@@ -80,6 +80,7 @@ defineOp<PadAttrs>({
   samples: [
     { inputs: [{ shape: [2, 3] }], attrs: { before: [0, 1], after: [2, 0], value: 0 } },
     { inputs: [{ shape: [2, 2, 3, 3] }], attrs: { before: [0, 0, 1, 2], after: [0, 0, 0, 1], value: -1 } },
+    { inputs: [{ shape: [2, 0] }], attrs: { before: [0, 1], after: [0, 1], value: 3 } },
   ],
   split: ([x], _o, a) =>
     x.shape.map((extent, d) => ({

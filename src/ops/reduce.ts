@@ -115,7 +115,9 @@ function reduceKernels(how: Combine) {
 function infer(name: string, [x]: readonly TypeOf[], a: ReduceAttrs): TypeOf[] {
   if (x.dtype !== "f32" || x.shape.length > 8)
     throw new ShapeError(`${name}: takes an f32 tensor of at most 8 dimensions, got ${show(x)}`);
-  if (count(x.shape, a) === 0) throw new ShapeError(`${name}: nothing to reduce in ${show(x)}`);
+  // A sum of nothing is 0; there is no largest of nothing.
+  if (name !== "sum" && count(x.shape, a) === 0 && numel(reducedShape(x.shape, a)) > 0)
+    throw new ShapeError(`${name}: nothing to reduce in ${show(x)}`);
   return [{ shape: reducedShape(x.shape, a), dtype: "f32" }];
 }
 
@@ -138,6 +140,12 @@ const SAMPLES = [
   { inputs: [{ shape: [] }], attrs: { axes: [], keepDims: false } },
 ];
 
+/** Sums of nothing, along an axis that is walked and along one that is kept. */
+const EMPTY = [
+  { inputs: [{ shape: [3, 0] }], attrs: { axes: [1], keepDims: false } },
+  { inputs: [{ shape: [0, 2] }], attrs: { axes: [0], keepDims: true } },
+];
+
 defineOp<ReduceAttrs>({
   name: "sum",
   infer: (inputs, a) => infer("sum", inputs, a),
@@ -149,6 +157,7 @@ defineOp<ReduceAttrs>({
   kernels: reduceKernels({ init: "0.0", combine: "a + b" }),
   samples: [
     ...SAMPLES,
+    ...EMPTY,
     {
       note: "chunked",
       inputs: [{ shape: [2, 20000] }],

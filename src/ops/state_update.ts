@@ -1,18 +1,15 @@
 // Updates of persistent state, computed in the buffers that hold it (`inPlace`): the optimizers' steps over a flat
-// slice of parameters, batch norm's running statistics, the accumulation of gradients, and their scaling by a clip
-// factor. Hyperparameters that may change from step to step come as a small vector s.
+// slice of parameters, the accumulation of gradients, and their scaling by a clip factor. Hyperparameters that may change from step to step come as a small vector s.
 //   sgd            d = ±g + wd·p;  p -= lr·d                                              s = [lr, wd, ±1]
 //   sgdMomentum    d likewise;  v = mu·v + (1-damp)·d;  p -= lr·(nesterov ? d + mu·v : v)  s = [lr, wd, ±1, mu, 1-damp, nesterov]
 //   adam           d = g + wd·p;  p *= 1 - decay;  m = b1·m + a1·d;  v = b2·v + a2·d²;  p -= step·m / (√v·c2 + eps)
 //                  s = [step = lr/(1-b1ᵗ), c2 = 1/√(1-b2ᵗ), b1, b2, eps, wd, decay = lr·wd, a1 = 1-b1, a2 = 1-b2]
 //                  a1 and a2 are rounded once, as PyTorch's: 1 - f32(0.999) is off by a part in 20,000.
-//   runningStats   mean' = (1-k)·mean + k·m,  var' = (1-k)·var + k·f·v   (f = M/(M-1): unbiased)
 
 import { ulp, WGSL_ERROR } from "../core/accuracy.ts";
 import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
-import type { Attrs } from "../graph/node.ts";
 import { type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { ceilDiv, foldGrid, isDense, streamGroup } from "./layout.ts";
 
@@ -177,69 +174,6 @@ defineUpdate({
     const v1 = s[3] * v + s[8] * d * d;
     return { p: p * (1 - s[6]) - (s[0] * m1) / (Math.sqrt(v1) * s[1] + s[4]), m: m1, v: v1 };
   },
-});
-
-interface StatsAttrs extends Attrs {
-  readonly momentum: number;
-  /** Unbiased over biased variance: M / (M-1). */
-  readonly factor: number;
-}
-
-defineOp<StatsAttrs>({
-  name: "runningStats",
-  infer: ([rm, rv, m, v]) => {
-    if (![rv, m, v].every((t) => sameShape(t.shape, rm.shape)))
-      throw new ShapeError(`runningStats: ${[rm, rv, m, v].map(show).join(", ")} differ`);
-    return [rm, rv].map((t) => ({ shape: t.shape, dtype: "f32" as const }));
-  },
-  ref: ([rm, rv, m, v], { momentum: k, factor }) => [
-    mapArray(rm, (x, i) => (1 - k) * x + k * m.data[i]),
-    mapArray(rv, (x, i) => (1 - k) * x + k * factor * v.data[i]),
-  ],
-  terms: () => 3,
-  magnitude: ([rm, rv, m, v], { momentum: k, factor }) => [
-    mapArray(rm, (x, i) => Math.abs(x) + k * Math.abs(m.data[i])),
-    mapArray(rv, (x, i) => Math.abs(x) + k * factor * Math.abs(v.data[i])),
-  ],
-  cost: ([rm]) => ({ flops: 6 * numel(rm.shape) }),
-  kernels: [
-    {
-      name: "vector",
-      inPlace: [
-        [0, 0],
-        [1, 1],
-      ],
-      dispatches: (c) => {
-        const WG = streamGroup(c);
-        const [r0, r1] = c.outputs;
-        const { momentum, factor } = c.attrs;
-        return [
-          {
-            shader: "running_stats",
-            params: { WG },
-            bind: { r0: { out: 0 }, r1: { out: 1 }, m: { in: 2 }, v: { in: 3 } },
-            uniforms: {
-              n: r0.shape[0],
-              y0: r0.offset,
-              y1: r1.offset,
-              o0: c.inputs[2].offset,
-              o1: c.inputs[3].offset,
-              k: momentum,
-              factor,
-            },
-            grid: [ceilDiv(r0.shape[0], WG), 1, 1],
-          },
-        ];
-      },
-    },
-  ],
-  samples: [
-    {
-      inputs: [{ shape: [7] }, { shape: [7], low: 0.1 }, { shape: [7] }, { shape: [7], low: 0.1 }],
-      attrs: { momentum: 0.1, factor: 16 / 15 },
-      differentiable: false,
-    },
-  ],
 });
 
 /** a + b in the buffer of a: what a second backward does to a gradient. */

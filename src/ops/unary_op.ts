@@ -1,5 +1,7 @@
 // Makes an op and its gradient op from every row of unary.ts.
 
+import { UsageError } from "../core/error.ts";
+import { shown } from "../core/options.ts";
 import { numel } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
@@ -46,17 +48,21 @@ function samplesOf(row: UnaryRow): Sample[] {
   return [...plain, ...specialSamples(row, false)];
 }
 
+/** Infinities and NaN are numbers too: x·∞ is what PyTorch says. */
+function checkScalar(name: string, key: string, v: unknown): void {
+  if (typeof v !== "number") throw new UsageError(`${name}: ${key} must be a number, got ${shown(v)}`);
+}
+
 function defineRow(name: string, row: UnaryRow): void {
   const scalars = scalarsOf(row);
   const uses = row.uses ?? "none";
   defineOp({
     name,
-    infer: (inputs) => [
-      {
-        shape: broadcastInfer(name, inputs),
-        dtype: commonDtype(name, inputs, row.ints ? ["f32", "i32"] : ["f32"]),
-      },
-    ],
+    infer: (inputs, attrs) => {
+      for (const [key] of row.scalars ?? []) checkScalar(name, key, attrs[key]);
+      const dtype = commonDtype(name, inputs, row.ints ? ["f32", "i32"] : ["f32"]);
+      return [{ shape: broadcastInfer(name, inputs), dtype }];
+    },
     ref: ([x], attrs) => {
       const [s0, s1] = scalars(attrs);
       return [mapArray(x, (v) => row.ref(v, s0, s1))];

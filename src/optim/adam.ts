@@ -3,24 +3,31 @@
 // parameter by lr·weightDecay.
 
 import { UsageError } from "../core/error.ts";
-import { Optimizer, type ParamGroup, type ParamsInput, type Update } from "./optimizer.ts";
-import { inRange, refuseUnknown } from "./sgd.ts";
+import { checkNumber, shown } from "../core/options.ts";
+import { Optimizer, type ParamGroup, type ParamsInput, type Update, withDefaults } from "./optimizer.ts";
 
 export interface AdamOptions {
+  /** Learning rate, at least 0. Default 1e-3. */
   lr: number;
+  /** Decay of the means of d and d², each in [0, 1). Default [0.9, 0.999]. */
   betas: readonly [number, number];
+  /** Added to the root of the mean square, at least 0. Default 1e-8. */
   eps: number;
+  /** At least 0. Default 0 for Adam, 0.01 for AdamW. */
   weightDecay: number;
 }
+
+const DEFAULTS: AdamOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 };
 
 abstract class AdamBase extends Optimizer<AdamOptions> {
   protected abstract readonly decoupled: boolean;
 
   protected check(h: AdamOptions): void {
     const { name } = this.constructor;
-    inRange(name, h, ["lr", "eps", "weightDecay"]);
-    if (h.betas.length !== 2 || h.betas.some((b) => !(b >= 0 && b < 1)))
-      throw new UsageError(`${name}: betas must be two numbers in [0, 1), got ${h.betas}`);
+    for (const key of ["lr", "eps", "weightDecay"] as const) checkNumber(name, key, h[key], { min: 0 });
+    const betas: unknown = h.betas;
+    if (!Array.isArray(betas) || betas.length !== 2 || betas.some((b) => !(b >= 0 && b < 1)))
+      throw new UsageError(`${name}: betas must be two numbers in [0, 1), got ${shown(betas)}`);
   }
 
   protected update(g: ParamGroup<AdamOptions>): Update {
@@ -37,24 +44,20 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
   }
 }
 
-function withDefaults(name: string, options: Partial<AdamOptions>, defaultDecay: number): AdamOptions {
-  const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = defaultDecay, ...unknown } = options;
-  refuseUnknown(name, unknown);
-  return { lr, betas, eps, weightDecay };
-}
-
+/** Adam (torch.optim.Adam). Throws a UsageError for unknown options or ones out of range. */
 export class Adam extends AdamBase {
   protected readonly decoupled = false;
 
   constructor(params: ParamsInput<AdamOptions>, options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults("Adam", options, 0));
+    super(params, withDefaults("Adam", options, DEFAULTS));
   }
 }
 
+/** Adam with decoupled weight decay (torch.optim.AdamW). Throws a UsageError as Adam does. */
 export class AdamW extends AdamBase {
   protected readonly decoupled = true;
 
   constructor(params: ParamsInput<AdamOptions>, options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults("AdamW", options, 1e-2));
+    super(params, withDefaults("AdamW", options, { ...DEFAULTS, weightDecay: 1e-2 }));
   }
 }

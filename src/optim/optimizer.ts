@@ -4,6 +4,7 @@
 
 import { Variable } from "../autograd/variable.ts";
 import { UsageError } from "../core/error.ts";
+import { checkNames, checkNumber, checkOptions, shown } from "../core/options.ts";
 import { readScalars, readState, Scalars, type StateSlice, type Storage } from "../graph/leaf.ts";
 import { apply } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
@@ -43,41 +44,69 @@ interface Batch {
 }
 
 export interface OptimizerState<H> {
+  /** The optimizer's name: the state of one is not that of another. */
+  readonly kind: string;
   readonly groups: readonly H[];
   /** Per parameter, in the order of the groups: step count and moments by name. */
   readonly params: readonly { step: number; moments: Readonly<Record<string, Tensor>> }[];
 }
 
-/** The same with the moments as host data. */
+/** The same, with the moments as tensors or as host data. */
 export interface OptimizerLoad<H> {
+  readonly kind?: string;
   readonly groups: readonly H[];
-  readonly params: readonly { step: number; moments: Readonly<Record<string, Float32Array>> }[];
+  readonly params: readonly {
+    step: number;
+    moments: Readonly<Record<string, Tensor | Float32Array>>;
+  }[];
 }
 
+/** Options over defaults; throws for what is no object of known options. */
+export function withDefaults<H extends object>(what: string, options: Partial<H>, defaults: H): H {
+  checkOptions(what, options, Object.keys(defaults));
+  const given = Object.entries(options).filter(([, v]) => v !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) };
+}
+
+/** Groups as given: parameters alone, or records of them with hyperparameters. */
+function groupsOf<H>(what: string, params: unknown): ({ params: Iterable<Parameter> } & Partial<H>)[] {
+  if (typeof (params as Iterable<unknown> | null)?.[Symbol.iterator] !== "function")
+    throw new UsageError(`${what}: takes Parameters, or groups { params, … }, got ${shown(params)}`);
+  const list = [...(params as Iterable<unknown>)];
+  if (list.length === 0) throw new UsageError(`${what}: got no parameters`);
+  const isGroup = (g: unknown) => typeof g === "object" && g !== null && "params" in g;
+  const groups: unknown = list.every(isGroup) ? list : [{ params: list }];
+  return groups as ({ params: Iterable<Parameter> } & Partial<H>)[];
+}
+
+/** What all optimizers share (torch.optim.Optimizer). */
 export abstract class Optimizer<H extends object> {
+  /** The groups, in order; their hyperparameters may be changed between steps. */
   readonly paramGroups: ParamGroup<H>[] = [];
   readonly #defaults: H;
   readonly #slots = new Map<Variable, Slot>();
 
   constructor(params: ParamsInput<H>, defaults: H) {
     this.#defaults = defaults;
-    const list = [...params];
-    if (list.length === 0) throw new UsageError(`${this.constructor.name}: got no parameters`);
-    const groups = list.every((p) => p instanceof Parameter) ? [{ params: list }] : list;
-    for (const g of groups as ({ params: Iterable<Parameter> } & Partial<H>)[]) this.addParamGroup(g);
+    for (const g of groupsOf<H>(this.constructor.name, params)) this.addParamGroup(g);
   }
 
-  /** Adds a group; options it leaves out take the optimizer's. */
-  addParamGroup(group: { params: Iterable<Parameter> } & Partial<H>): void {
-    const params = [...group.params];
+  /**
+   * Adds a group; options it leaves out take the optimizer's. Throws a UsageError for what is no Parameter or is in a
+   * group already, for unknown options, and for hyperparameters out of range.
+   */
+  addParamGroup(group: { params: Iterable<Parameter> | Parameter } & Partial<H>): void {
+    const { name } = this.constructor;
+    const params = group.params instanceof Parameter ? [group.params] : [...group.params];
     const known = new Set(this.paramGroups.flatMap((g) => g.params));
     for (const p of params) {
       if (!(p instanceof Parameter))
-        throw new UsageError(`${this.constructor.name}: params must be Parameters`);
-      if (known.has(p)) throw new UsageError(`${this.constructor.name}: a parameter is in two groups`);
+        throw new UsageError(`${name}: params must be Parameters, got ${shown(p)}`);
+      if (known.has(p)) throw new UsageError(`${name}: a parameter is in two groups`);
       known.add(p);
     }
-    const full = { ...this.#defaults, ...group, params };
+    const { params: _params, ...own } = group;
+    const full = { ...withDefaults(name, own as unknown as Partial<H>, this.#defaults), params };
     this.check(full);
     this.paramGroups.push(full);
     this.#place(params.map((p) => p.variable).filter((v) => v.requiresGrad));
@@ -167,42 +196,81 @@ export abstract class Optimizer<H extends object> {
         const slot = this.#slots.get(p.variable);
         if (!slot) return { step: 0, moments: {} };
         const at = (name: string): Tensor =>
-          new Tensor(
-            new Variable(p, {
-              state: { ...(p.variable.state as StateSlice), storage: slot.arena.moment(name) },
-            }),
-          );
+          new Tensor(new Variable(p, { state: { ...slot.place, storage: slot.arena.moment(name) } }));
         return {
           step: slot.count,
           moments: Object.fromEntries(this.update(g).moments.map((m) => [m, at(m)])),
         };
       }),
     );
-    return { groups, params };
+    return { kind: this.constructor.name, groups, params };
   }
 
-  /** Takes over what `stateDict` gave; the groups must hold the same parameters in the same order. */
+  /**
+   * Takes over what `stateDict` gave, or the same with moments as Float32Arrays; the groups must hold as many parameters
+   * of the same shapes in the same order. Throws a UsageError for the state of another optimizer, and then nothing has
+   * been taken over.
+   */
   loadStateDict(state: OptimizerLoad<H>): void {
+    const groups = this.#checkLoad(state);
+    for (const [i, g] of this.paramGroups.entries()) Object.assign(g, groups[i]);
     const params = this.paramGroups.flatMap((g) => g.params);
-    if (state.groups.length !== this.paramGroups.length || state.params.length !== params.length) {
-      throw new UsageError(
-        `${this.constructor.name}: the state is of ${state.groups.length} groups and ${state.params.length} parameters, not ${this.paramGroups.length} and ${params.length}`,
-      );
-    }
-    for (const [i, g] of this.paramGroups.entries()) Object.assign(g, state.groups[i]);
     this.#place(params.filter((_, i) => state.params[i].step > 0).map((p) => p.variable));
     params.forEach((p, i) => {
       const slot = this.#slots.get(p.variable);
       if (!slot) return;
-      slot.count = state.params[i].step;
-      for (const [name, data] of Object.entries(state.params[i].moments)) {
-        const slice = { ...(p.variable.state as StateSlice), storage: slot.arena.moment(name) };
-        if (data.length !== p.numel)
-          throw new UsageError(
-            `${this.constructor.name}: moment ${name} has ${data.length} elements, not ${p.numel}`,
-          );
-        runtime().write(slice, data);
+      const { step, moments } = state.params[i];
+      slot.count = step;
+      const own = [...slot.arena.moments()].map(([name]) => name);
+      for (const name of new Set([...own, ...Object.keys(moments)])) {
+        const slice = { ...slot.place, storage: slot.arena.moment(name) };
+        const moment = moments[name] ?? new Float32Array(p.numel);
+        if (!(moment instanceof Tensor)) runtime().write(slice, moment);
+        else if (moment.variable.state?.storage !== slice.storage)
+          runtime().assign(slice, moment.reshape(...p.shape).variable.value);
       }
     });
+  }
+
+  /** The groups' hyperparameters; throws for a state that does not suit. */
+  #checkLoad(state: OptimizerLoad<H>): H[] {
+    const { name } = this.constructor;
+    const params = this.paramGroups.flatMap((g) => g.params);
+    if (state.kind !== undefined && state.kind !== name)
+      throw new UsageError(`${name}: the state is of ${state.kind}`);
+    if (state.groups.length !== this.paramGroups.length || state.params.length !== params.length) {
+      throw new UsageError(
+        `${name}: the state is of ${state.groups.length} groups and ${state.params.length} parameters, not ${this.paramGroups.length} and ${params.length}`,
+      );
+    }
+    const groups = this.paramGroups.map((g, i) => {
+      checkNames(name, state.groups[i], Object.keys(this.#defaults));
+      const full = { ...g, ...state.groups[i] };
+      this.check(full);
+      return full;
+    });
+    const known = groups.flatMap((g) => (g.params as Parameter[]).map(() => this.update(g).moments));
+    params.forEach((p, i) => {
+      checkNumber(name, "step", state.params[i].step, { whole: true, min: 0 });
+      checkMoments(name, p, state.params[i].moments, known[i]);
+    });
+    return groups;
+  }
+}
+
+function checkMoments(
+  what: string,
+  p: Parameter,
+  moments: OptimizerLoad<object>["params"][number]["moments"],
+  known: readonly string[],
+): void {
+  for (const [name, data] of Object.entries(moments)) {
+    if (!known.includes(name))
+      throw new UsageError(
+        `${what}: the state has a moment ${name}, there are ${known.join(", ") || "none"}`,
+      );
+    const size = data instanceof Tensor ? data.numel : data.length;
+    if (size !== p.numel)
+      throw new UsageError(`${what}: moment ${name} has ${size} elements, not ${p.numel}`);
   }
 }

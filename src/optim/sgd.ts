@@ -2,35 +2,44 @@
 // d ← nesterov ? d + momentum·v : v; p -= lr·d.
 
 import { UsageError } from "../core/error.ts";
-import { Optimizer, type ParamGroup, type ParamsInput, type Update } from "./optimizer.ts";
+import { checkFlag, checkNumber } from "../core/options.ts";
+import { Optimizer, type ParamGroup, type ParamsInput, type Update, withDefaults } from "./optimizer.ts";
 
 export interface SgdOptions {
+  /** Learning rate, at least 0. Default 1e-3. */
   lr: number;
+  /** Share of the velocity that is kept, at least 0. Default 0: no velocity. */
   momentum: number;
+  /** Share of the gradient that does not go into the velocity. Default 0. */
   dampening: number;
+  /** L2 penalty, added to the gradient, at least 0. Default 0. */
   weightDecay: number;
+  /** Look ahead along the velocity; needs a momentum and no dampening. Default false. */
   nesterov: boolean;
-  /** Ascends instead of descending. */
+  /** Ascends instead of descending. Default false. */
   maximize: boolean;
 }
 
+const DEFAULTS: SgdOptions = {
+  lr: 1e-3,
+  momentum: 0,
+  dampening: 0,
+  weightDecay: 0,
+  nesterov: false,
+  maximize: false,
+};
+
+/** Stochastic gradient descent (torch.optim.SGD). Throws a UsageError for unknown options or ones out of range. */
 export class SGD extends Optimizer<SgdOptions> {
   constructor(params: ParamsInput<SgdOptions>, options: Partial<SgdOptions> = {}) {
-    const {
-      lr = 1e-3,
-      momentum = 0,
-      dampening = 0,
-      weightDecay = 0,
-      nesterov = false,
-      maximize = false,
-      ...unknown
-    } = options;
-    refuseUnknown("SGD", unknown);
-    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize });
+    super(params, withDefaults("SGD", options, DEFAULTS));
   }
 
   protected check(h: SgdOptions): void {
-    inRange("SGD", h, ["lr", "momentum", "weightDecay"]);
+    for (const key of ["lr", "momentum", "weightDecay"] as const) checkNumber("SGD", key, h[key], { min: 0 });
+    checkNumber("SGD", "dampening", h.dampening);
+    checkFlag("SGD", "nesterov", h.nesterov);
+    checkFlag("SGD", "maximize", h.maximize);
     if (h.nesterov && (h.momentum <= 0 || h.dampening !== 0))
       throw new UsageError("SGD: nesterov needs a momentum and no dampening");
   }
@@ -44,20 +53,5 @@ export class SGD extends Optimizer<SgdOptions> {
       // The first step starts the velocity at d itself, undampened.
       scalars: (count) => [...base(), g.momentum, count === 1 ? 1 : 1 - g.dampening, g.nesterov ? 1 : 0],
     };
-  }
-}
-
-/** Throws for options that the optimizer does not have: nothing accepted is ignored. */
-export function refuseUnknown(name: string, unknown: object): void {
-  const keys = Object.keys(unknown);
-  if (keys.length > 0) throw new UsageError(`${name}: there is no option ${keys.join(", ")}`);
-}
-
-/** Checks that the named hyperparameters are finite and at least 0. */
-export function inRange<H extends object>(name: string, h: H, keys: readonly (keyof H & string)[]): void {
-  for (const key of keys) {
-    const v = h[key];
-    if (typeof v !== "number" || !Number.isFinite(v) || v < 0)
-      throw new UsageError(`${name}: ${key} must be a number of at least 0, got ${v}`);
   }
 }

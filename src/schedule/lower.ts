@@ -146,6 +146,8 @@ class Lowerer {
   }
 
   #node(node: Node): void {
+    // Nothing is to be computed for outputs without elements, and a kernel need not be right for them.
+    if (node.outputs.every((v) => numel(v.shape) === 0)) return;
     if (!node.op || this.#p.views.has(node) || this.#joinByCopies(node)) return;
     const inputs = node.inputs.map((v) => windowOf(v, this.#loc(v)));
     const outputs = node.outputs.map((v) => windowOf(v, this.#loc(v)));

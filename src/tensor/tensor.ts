@@ -4,11 +4,13 @@
 import { Variable } from "../autograd/variable.ts";
 import type { DType, HostArray } from "../core/dtype.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { checkWord } from "../core/options.ts";
 import { broadcastShapes, normAxes, normAxis, numel, type Shape, show } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureFlipped } from "../runtime/epoch.ts";
 import { backward, zeroGrad } from "../runtime/gradients.ts";
+import { root, variance, vectorNorm } from "./statistics.ts";
 
 /** Anything arithmetic takes beside a tensor. */
 export type Operand = Tensor | number;
@@ -268,6 +270,7 @@ export class Tensor {
 
   /** 0.5·x·(1 + erf(x/√2)), or its tanh approximation. */
   gelu(approximate: "none" | "tanh" = "none"): Tensor {
+    checkWord("gelu", "approximate", approximate, ["none", "tanh"]);
     return unary(approximate === "tanh" ? "geluTanh" : "gelu", this);
   }
 
@@ -317,6 +320,31 @@ export class Tensor {
 
   amin(axes?: number | readonly number[], keepDims = false): Tensor {
     return reduce("amin", this, axes, keepDims);
+  }
+
+  /** Largest value over the axes (all of them by default), as `amax`; where it stands says `argmax`. */
+  max(axes?: number | readonly number[], keepDims = false): Tensor {
+    return this.amax(axes, keepDims);
+  }
+
+  /** Smallest value over the axes (all of them by default), as `amin`. */
+  min(axes?: number | readonly number[], keepDims = false): Tensor {
+    return this.amin(axes, keepDims);
+  }
+
+  /** Variance over the axes (torch.var): Σ(x - mean)² / (n - correction), NaN for n ≤ correction. */
+  var(axes?: number | readonly number[], keepDims = false, correction = 1): Tensor {
+    return composite(() => variance(this, axes, keepDims, correction));
+  }
+
+  /** Root of the variance over the axes (torch.std); where that is 0, so is the gradient. */
+  std(axes?: number | readonly number[], keepDims = false, correction = 1): Tensor {
+    return composite(() => root(variance(this, axes, keepDims, correction)));
+  }
+
+  /** Norm over the axes (torch.linalg.vector_norm) of order p: 2, 1, or Infinity for the largest magnitude. */
+  norm(p: 1 | 2 | typeof Infinity = 2, axes?: number | readonly number[], keepDims = false): Tensor {
+    return composite(() => vectorNorm(this, p, axes, keepDims));
   }
 
   /** Position of the largest value along an axis, the first on ties; i32. */
@@ -382,14 +410,15 @@ export class Tensor {
     return this.reshape(...this.shape.filter((d, i) => (at === undefined ? d !== 1 : i !== at)));
   }
 
-  /** Elements [from, to) along an axis; negative ends count from the end. */
+  /** Elements [from, to) along an axis; negative ends count from the end, ends beyond it are clamped (as x[from:to]). */
   slice(axis: number, from: number, to?: number): Tensor {
     const at = normAxis(axis, this.shape.length, "slice");
     // The op takes them for the schedule, which only reads from such slices; copies go by words of four bytes.
     if (this.dtype === "u8") throw new ShapeError(`slice: takes f32, i32 or u32 tensors, got ${show(this)}`);
     const extent = this.shape[at];
-    const end = (v: number) => (v < 0 ? v + extent : v);
-    return unary("slice", this, { axis: at, from: end(from), to: end(to ?? extent) });
+    const end = (v: number) => Math.min(Math.max(v < 0 ? v + extent : v, 0), extent);
+    const start = end(from);
+    return unary("slice", this, { axis: at, from: start, to: Math.max(start, end(to ?? extent)) });
   }
 
   /** Surrounds with a constant: pairs (before, after) for the last axes, the last axis first (torch's order). */
@@ -401,7 +430,10 @@ export class Tensor {
     return unary("pad", this, { before: side(0), after: side(1), value });
   }
 
-  /** Matrix product; batches of matrices broadcast (torch.matmul for two or more dimensions). */
+  /**
+   * Matrix product (torch.matmul): [M, K]·[K, N], batches of matrices broadcast. A vector is a row on the left and a
+   * column on the right, and that axis is dropped again: [K]·[K] is a tensor [].
+   */
   matmul(other: Tensor): Tensor {
     return composite(() => matmul(this, other));
   }
@@ -454,10 +486,15 @@ function sameShapes(what: string, a: Tensor, b: Tensor): void {
 /** Brings both operands to matrices or batches of matrices. */
 function matmul(a: Tensor, b: Tensor): Tensor {
   const [ra, rb] = [a.shape.length, b.shape.length];
-  if (ra < 2 || rb < 2)
+  if (ra === 0 || rb === 0)
     throw new ShapeError(
-      `matmul: takes matrices or batches of them, got ${show(a.variable)} and ${show(b.variable)}`,
+      `matmul: takes vectors, matrices or batches of them, got ${show(a.variable)} and ${show(b.variable)}`,
     );
+  if (ra === 1 || rb === 1) {
+    const y = matmul(ra === 1 ? a.unsqueeze(0) : a, rb === 1 ? b.unsqueeze(1) : b);
+    const rank = y.shape.length;
+    return y.reshape(...y.shape.filter((_, i) => (ra > 1 || i !== rank - 2) && (rb > 1 || i !== rank - 1)));
+  }
   const attrs = { transA: false, transB: false };
   if (ra === 2 && rb === 2) return applyOp("matmul", [a, b], attrs)[0];
   const batch = broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)], "matmul");

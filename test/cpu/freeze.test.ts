@@ -59,6 +59,6 @@ it("unfreeze() lets everything train again, in the mode that the module is in", 
 
 it("refuses a choice that there is not", () => {
   expect(() => freeze(model(), { batchNorm: "none" as never })).toThrow(
-    'freeze: batchNorm must be "running" or "batch", got none',
+    'freeze: batchNorm must be "running" or "batch", got "none"',
   );
 });

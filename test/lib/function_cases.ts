@@ -2,7 +2,7 @@
 // or an infinity, so must we.
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { Tensor, tensor, where } from "../../src/index.ts";
+import { concat, nn, ones, Tensor, tensor, where } from "../../src/index.ts";
 
 interface Values {
   readonly shape: number[];
@@ -60,10 +60,96 @@ const SPECIAL: Record<string, Fn> = {
   where: (c, a, b) => where(c, a, b),
 };
 
+const { functional: F } = nn;
+const none = () => tensor(new Int32Array(0), [0]);
+const conv =
+  (padding: "same" | "valid", dilation: number | [number, number]) => (x: Tensor, w: Tensor, b: Tensor) =>
+    F.conv2d(x, w, b, { padding, dilation });
+
+const EMPTY: Record<string, Fn> = {
+  add: (x, y) => x.add(y),
+  mulDiv: (x, y) => x.mul(y).div(y.add(3)),
+  pow: (x, y) => x.add(3).pow(y),
+  maximum: (x, y) => x.maximum(y),
+  ones: () => ones([0, 3]).add(1),
+  sum: (x) => x.sum(),
+  sumAxis: (x) => x.sum(0),
+  sumKept: (x) => x.sum(1, true),
+  mean: (x) => x.mean(),
+  reshape: (x) => x.reshape(3, 0).mul(2),
+  expand: (x) => x.expand(3, 0),
+  slice: (x) => [x.slice(0, 2, 2), x.slice(1, 5).mul(2), x.slice(0, 4).sum(0)],
+  concat: (x, y, z) => concat([x, y, z]),
+  concatColumns: (x, y) => concat([x, y, x], 1).square(),
+  pad: (x) => x.pad([1, 2], 3),
+  matmulRows: (x, y) => x.matmul(y),
+  matmulInner: (x, y) => x.matmul(y),
+  linear: (x, w, b) => F.linear(x, w, b),
+  conv: (x, w, b) => F.conv2d(x, w, b, { padding: 1 }).relu(),
+  maxPool: (x) => F.maxPool2d(x, 2),
+  avgPool: (x) => F.adaptiveAvgPool2d(x, 2).flatten(1),
+  batchNorm: (x, w, b) => {
+    const running = { mean: new nn.Buffer([2]), variance: new nn.Buffer([2], Float32Array.of(1, 1)) };
+    return F.batchNorm(x, running, w, b, { training: false });
+  },
+  softmax: (x) => [x.softmax(1), x.logSoftmax(1)],
+  crossEntropy: (x) => F.crossEntropy(x, none()),
+  crossEntropySum: (x) => F.crossEntropy(x, none(), { reduction: "sum" }),
+  mse: (x, y) => F.mseLoss(x, y),
+};
+
+const STATS: Record<string, Fn> = {
+  max: (x) => [x.max(), x.max([0, 2]), x.min(1, true), x.min()],
+  var: (x) => [x.var(), x.var([0, 2]), x.var(1, true, 0)],
+  std: (x) => [x.std(), x.std([0, 2]), x.std(1, true, 0)],
+  stdFlat: (x) => x.std(1),
+  varOne: (x) => x.var(1),
+  norm: (x) => [x.norm(), x.norm(2, 1), x.norm(1, 0, true), x.norm(Infinity)],
+  normZero: (x) => x.norm(2, 1),
+};
+
+const smoothed = (reduction: "mean" | "sum" | "none") => (x: Tensor, t: Tensor, weight: Tensor) =>
+  F.crossEntropy(x, t, { weight, reduction, labelSmoothing: 0.1 });
+
+const OTHERS: Record<string, Fn> = {
+  "slice.beyond": (x) => [
+    x.slice(0, 2, 99),
+    x.slice(0, -9, 2),
+    x.slice(1, -2),
+    x.slice(0, 3, 1),
+    x.slice(0, 9),
+  ],
+  "conv.same[3, 3]1": conv("same", 1),
+  "conv.same[4, 2]1": conv("same", 1),
+  "conv.same[3, 2](2, 3)": conv("same", [2, 3]),
+  "conv.valid[3, 3]1": conv("valid", 1),
+  "conv.valid[4, 2]1": conv("valid", 1),
+  "conv.valid[3, 2](2, 3)": conv("valid", [2, 3]),
+  "adaptive.rows": (x) => F.adaptiveAvgPool2d(x, [null, 3]),
+  "adaptive.columns": (x) => F.adaptiveAvgPool2d(x, [2, null]),
+  "probabilities.mean": smoothed("mean"),
+  "probabilities.sum": smoothed("sum"),
+  "probabilities.none": smoothed("none"),
+  "probabilities.pixels": (x, t, weight) => F.crossEntropy(x, t, { weight }),
+  "probabilities.plain": (x, t) => F.crossEntropy(x, t),
+  "classes.one": (x) => F.crossEntropy(x, tensor(Int32Array.of(1), [])),
+  "classes.oneNone": (x) => F.nllLoss(x.logSoftmax(0), tensor(Int32Array.of(2), []), { reduction: "none" }),
+  "mse.broadcast": (x, t) => F.mseLoss(x, t),
+  "bce.ends": (p, t) => F.binaryCrossEntropy(p, t, { reduction: "none" }),
+};
+
 const under = (prefix: string, table: Record<string, Fn>) =>
   Object.entries(table).map(([name, f]) => [`${prefix}.${name}`, f] as const);
 
-const FUNCTIONS = new Map<string, Fn>([...under("special", SPECIAL)]);
+const FUNCTIONS = new Map<string, Fn>([
+  ...under("special", SPECIAL),
+  ...under("empty", EMPTY),
+  ...under("stats", STATS),
+  ...Object.entries(OTHERS),
+]);
+
+const functionOf = (name: string): Fn | undefined =>
+  name.startsWith("matmul.") ? (a, b) => a.matmul(b) : FUNCTIONS.get(name);
 
 /** Names of all cases of the fixture: one without a function here fails. */
 export const FUNCTION_CASES = Object.keys(cases);
@@ -85,7 +171,7 @@ function close(got: ArrayLike<number>, shape: readonly number[], want: Values, l
 /** Runs a case and compares outputs and gradients; `limit` is relative to the largest wanted value. */
 export async function checkFunction(name: string, limit: number): Promise<void> {
   const c = cases[name];
-  const f = FUNCTIONS.get(name);
+  const f = functionOf(name);
   if (!f) throw new Error(`function_cases.ts has no ${name}`);
   const inputs = c.inputs.map((i) => {
     const data = i.data.map(number);
