@@ -23,7 +23,14 @@ export class BufferStore {
   /** Bytes of all buffers alive. */
   bytes = 0;
   readonly #gpu: Gpu;
-  readonly #alive = new Set<DeviceBuffer>();
+  /** Not held here: a compiled step that nobody can reach takes its buffers along. */
+  readonly #alive = new WeakMap<DeviceBuffer, WeakRef<DeviceBuffer>>();
+  readonly #all = new Set<WeakRef<DeviceBuffer>>();
+  readonly #collected = new FinalizationRegistry<{ ref: WeakRef<DeviceBuffer>; size: number }>(
+    ({ ref, size }) => {
+      if (this.#all.delete(ref)) this.bytes -= size;
+    },
+  );
   readonly #staging: DeviceBuffer[] = [];
   /** Slots of all plans, largest first. */
   readonly #slots: DeviceBuffer[] = [];
@@ -42,7 +49,10 @@ export class BufferStore {
     this.count++;
     this.bytes += size;
     const buffer = this.#gpu.guard(() => this.#gpu.device.createBuffer({ label, size, usage }));
-    this.#alive.add(buffer);
+    const ref = new WeakRef(buffer);
+    this.#alive.set(buffer, ref);
+    this.#all.add(ref);
+    this.#collected.register(buffer, { ref, size });
     return buffer;
   }
 
@@ -56,14 +66,18 @@ export class BufferStore {
   }
 
   destroy(buffer: DeviceBuffer): void {
-    if (!this.#alive.delete(buffer)) return;
+    const ref = this.#alive.get(buffer);
+    if (!ref || !this.#all.delete(ref)) return;
     this.bytes -= buffer.size;
     buffer.destroy();
   }
 
   /** Destroys all: a device that is not Thaw's own outlives it. */
   close(): void {
-    for (const buffer of this.#alive) this.destroy(buffer);
+    for (const ref of this.#all) {
+      const buffer = ref.deref();
+      if (buffer) this.destroy(buffer);
+    }
   }
 
   /**

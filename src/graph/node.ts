@@ -50,9 +50,13 @@ function makeNode(
   return node;
 }
 
-/** Attributes as text; JSON alone would write NaN and the infinities alike. */
+/** Attributes as text; JSON alone would write NaN and the infinities alike, and both zeros. */
 export function attrsKey(attrs: Attrs): string {
-  return JSON.stringify(attrs, (_k, v) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v));
+  return JSON.stringify(attrs, (_k, v) => {
+    if (typeof v !== "number") return v;
+    if (Object.is(v, -0)) return "-0";
+    return Number.isFinite(v) ? v : String(v);
+  });
 }
 
 /** Applies an op: checks the types (throws ShapeError here, at the caller's line) and interns the node. */

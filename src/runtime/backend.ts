@@ -38,6 +38,8 @@ export interface Backend {
   writeState(slice: StateSlice, data: HostArray): Promise<void>;
   /** Forgets storages that nobody uses any more. */
   free(storages: readonly Storage[]): void;
+  /** The cut of a compiled step will not come again. */
+  forget(cut: Cut): Promise<void>;
   /** Resolves when at most `steps` runs are unfinished on the device. */
   throttle(steps: number): Promise<void>;
   /** Largest binding in bytes: what flat state is chunked at. */

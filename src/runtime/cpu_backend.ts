@@ -138,6 +138,8 @@ export class CpuBackend implements Backend, Holder {
 
   async throttle(): Promise<void> {}
 
+  async forget(): Promise<void> {}
+
   async close(): Promise<void> {
     this.closed = true;
     this.#states.clear();

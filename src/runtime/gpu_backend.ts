@@ -75,7 +75,7 @@ export class GpuBackend implements Backend, Holder {
   readonly #compiled = new WeakMap<Cut, Prepared>();
   /** The compiled plan that ran last. */
   #last: Prepared | null = null;
-  #compiledPlans = new Set<WeakRef<Prepared>>();
+  readonly #compiledPlans = new Set<WeakRef<Prepared>>();
 
   constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
     this.gpu = gpu;
@@ -169,6 +169,7 @@ export class GpuBackend implements Backend, Holder {
       if (!known) {
         known = await prepare(cut, this.plan(cut), this.#devices);
         this.#compiled.set(cut, known);
+        for (const r of this.#compiledPlans) if (!r.deref()) this.#compiledPlans.delete(r);
         this.#compiledPlans.add(new WeakRef(known));
       }
       return known;
@@ -184,6 +185,15 @@ export class GpuBackend implements Backend, Holder {
       await this.#retire(plan);
     }
     return known;
+  }
+
+  async forget(cut: Cut): Promise<void> {
+    const known = this.#compiled.get(cut);
+    if (!known) return;
+    this.#compiled.delete(cut);
+    for (const r of this.#compiledPlans) if (r.deref() === known) this.#compiledPlans.delete(r);
+    if (this.#last === known) this.#last = null;
+    await this.#retire(known);
   }
 
   async #retire(p: Prepared): Promise<void> {

@@ -199,11 +199,7 @@ export class Runtime {
 
   /** Hands everything recorded so far to the backend. */
   flush(): void {
-    if (this.tracing) {
-      throw new ThawError(
-        "compile: a value was read while the step is being traced; return the tensor from the step and read it outside",
-      );
-    }
+    this.#checkReads();
     const ready = this.cut();
     if (ready) this.submit(ready.cut, { results: ready.results, sources: new Map() }, false);
   }
@@ -238,8 +234,20 @@ export class Runtime {
     this.queue.check();
   }
 
-  /** The host's copy of a variable's value as of now. */
-  async read(v: Variable): Promise<HostArray> {
+  #checkReads(): void {
+    if (this.tracing)
+      throw new ThawError(
+        "compile: a value was read while the step is being traced; return the tensor from the step and read it outside",
+      );
+  }
+
+  /** The host's copy of a variable's value as of now. Throws at once, awaited or not, while a step is being traced. */
+  read(v: Variable): Promise<HostArray> {
+    this.#checkReads();
+    return this.#read(v);
+  }
+
+  async #read(v: Variable): Promise<HostArray> {
     this.flush();
     v.check();
     const { state, result } = v;
@@ -292,6 +300,13 @@ export class Runtime {
     this.queue.post(async () => {
       // A device that was never opened has taken none.
       if (this.#backend) (await this.#backend).free(storages);
+    });
+  }
+
+  /** Lets go of what the backend keeps for a compiled step's cut. */
+  forget(cut: Cut): void {
+    this.queue.post(async () => {
+      if (this.#backend) await (await this.#backend).forget(cut);
     });
   }
 

@@ -5,93 +5,72 @@
 
 import { Variable } from "../autograd/variable.ts";
 import { ThawError } from "../core/error.ts";
-import { show } from "../core/shape.ts";
 import { Result, type Source } from "../graph/leaf.ts";
-import { attrsKey } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureKey } from "../runtime/epoch.ts";
 import { zeroGrad } from "../runtime/gradients.ts";
 import type { Trace } from "../runtime/recorder.ts";
 import { pin, RetraceRequest, type Runtime } from "../runtime/runtime.ts";
+import {
+  type Arguments,
+  checkReturned,
+  type Place,
+  readArguments,
+  replaceTensors,
+  type Template,
+  templateOf,
+} from "./compile_values.ts";
 import { tensorsIn } from "./functions.ts";
 import { Tensor } from "./tensor.ts";
 
-/** Where in the returned structure a tensor stands: rebuilt at every call. */
-type Template = (results: readonly Result[]) => unknown;
-
 interface Recording {
+  /** What it was made for: the structure of the modules, and the arguments. */
+  readonly structure: string;
+  readonly key: string;
   readonly trace: Trace;
-  /** Placeholder leaves of the tensor arguments, in order. */
-  readonly placeholders: readonly (Result | null)[];
+  /** Leaves of the tensor arguments, in order. */
+  readonly placeholders: readonly Result[];
   readonly template: Template;
   readonly grads: readonly { leaf: Variable; before: Variable | null | undefined; after: boolean }[];
   /** Lets go of the results that the step reads without being given them. */
   readonly release: () => void;
 }
 
-function signature(args: readonly unknown[]): string {
-  const part = (a: unknown): string => {
-    if (!(a instanceof Tensor)) return a === undefined ? "undefined" : attrsKey({ a: a as null });
-    const { state } = a.variable;
-    return state ? `state ${state.storage.id}.${state.offset}` : show(a.variable);
-  };
-  return args.map(part).join("|");
-}
-
-/** Rebuilds `value` with its tensors replaced by fresh ones of the results at the same places. */
-function templateOf(value: unknown, place: (t: Tensor) => number | Tensor): Template {
-  if (value instanceof Tensor) {
-    const at = place(value);
-    if (at instanceof Tensor) return () => at;
-    return (results) => new Tensor(new Variable(results[at], { result: results[at] }));
-  }
-  if (Array.isArray(value)) {
-    const parts = value.map((v) => templateOf(v, place));
-    return (results) => parts.map((p) => p(results));
-  }
-  if (value && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
-    const parts = Object.entries(value).map(([k, v]) => [k, templateOf(v, place)] as const);
-    return (results) => Object.fromEntries(parts.map(([k, p]) => [k, p(results)]));
-  }
-  return () => value;
-}
+type Step<A extends readonly unknown[], R> = (...args: A) => R;
+type Recorded = Pick<Recording, "trace" | "placeholders" | "template" | "grads" | "release">;
 
 /** Records a call; what must happen outside of a trace (placing parameters) is done first and the call traced again. */
-function record<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: A) => R, args: A): Recording {
+function record<A extends readonly unknown[], R>(
+  rt: Runtime,
+  fn: Step<A, R>,
+  args: A,
+  given: readonly Tensor[],
+): Recorded {
   try {
-    return recordOnce(rt, fn, args);
+    return recordOnce(rt, fn, args, given);
   } catch (error) {
     if (!(error instanceof RetraceRequest)) throw error;
     error.prepare();
-    return recordOnce(rt, fn, args);
+    return recordOnce(rt, fn, args, given);
   }
 }
 
-function recordOnce<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: A) => R, args: A): Recording {
-  const placeholders = args.map((a) =>
-    a instanceof Tensor && !a.variable.state ? new Result(a.variable) : null,
-  );
-  const inputs = args.map((a, i) => {
-    const result = placeholders[i];
-    if (!result) return a;
-    if ((a as Tensor).requiresGrad)
-      throw new ThawError(
-        `compile: argument ${i} requires a gradient; only parameters can inside a compiled step`,
-      );
-    return new Tensor(new Variable(result, { result }));
-  }) as unknown as A;
+function recordOnce<A extends readonly unknown[], R>(
+  rt: Runtime,
+  fn: Step<A, R>,
+  args: A,
+  given: readonly Tensor[],
+): Recorded {
+  const placeholders = given.map((t) => new Result(t.variable));
+  const fresh = placeholders.map((result) => new Tensor(new Variable(result, { result })));
+  let next = 0;
+  const inputs = replaceTensors(args, () => fresh[next++]) as unknown as A;
   rt.tracing = true;
   let out: R;
   let trace: Trace;
-  let order: Tensor[];
   try {
-    out = rt.scope(
-      () => fn(...inputs),
-      (o) => [...tensorsIn(o)].map((t) => t.variable),
-    );
-    if (out instanceof Promise)
-      throw new ThawError("compile: the step must not be async; return the tensors and read them outside");
-    order = [...new Set(tensorsIn(out))].filter((t) => !t.variable.state);
+    out = call(rt, fn, inputs);
+    const order = [...new Set(tensorsIn(out))].filter((t) => !t.variable.state);
     trace = rt.cutStep(order.map((t) => t.variable));
   } catch (error) {
     rt.abandon();
@@ -104,25 +83,42 @@ function recordOnce<A extends readonly unknown[], R>(rt: Runtime, fn: (...args: 
     before: note.dropped ? undefined : note.before,
     after: leaf.grad !== null,
   }));
-  const template = templateOf(out, (t) => (t.variable.state ? t : rootIndex(trace, t)));
+  const template = templateOf(out, (t) => placeOf(t, trace, placeholders));
   const captured = trace.cut.nodes.flatMap(({ source }) => source ?? []);
   return { trace, placeholders, template, grads, release: pin(captured) };
 }
 
-function rootIndex(trace: Trace, t: Tensor): number {
-  return trace.results.indexOf(t.variable.result as Result);
+/** Calls the function while it is traced; what it returns must be what a later call can return. */
+function call<A extends readonly unknown[], R>(rt: Runtime, fn: Step<A, R>, inputs: A): R {
+  const out = rt.scope(
+    () => fn(...inputs),
+    (o) => [...tensorsIn(o)].map((t) => t.variable),
+  );
+  if (out instanceof Promise) {
+    // What it rejects with is what the line below says.
+    out.catch(() => {});
+    throw new ThawError("compile: the step must not be async; return the tensors and read them outside");
+  }
+  checkReturned(out);
+  return out;
+}
+
+/** What a returned tensor is: computed by the step, given to it, or there before it. */
+function placeOf(t: Tensor, trace: Trace, placeholders: readonly Result[]): Place {
+  const result = t.variable.result;
+  if (t.variable.state || !result) return { tensor: t };
+  const at = trace.results.indexOf(result);
+  if (at >= 0) return { result: at };
+  const argument = placeholders.indexOf(result);
+  return argument >= 0 ? { argument } : { tensor: t };
 }
 
 /** Whether every gradient that the recording reads is null, or not, as it was then (undefined: it was dropped unread). */
 const fits = (r: Recording) =>
   r.grads.every((g) => g.before === undefined || (g.leaf.grad !== null) === (g.before !== null));
 
-function argumentSources(r: Recording, args: readonly unknown[]): Map<Source, Source> {
-  const sources = new Map<Source, Source>();
-  r.placeholders.forEach((p, i) => {
-    if (p) sources.set(p, (args[i] as Tensor).variable.result as Result);
-  });
-  return sources;
+function argumentSources(r: Recorded, given: readonly Tensor[]): Map<Source, Source> {
+  return new Map(r.placeholders.map((p, i) => [p, given[i].variable.result as Result]));
 }
 
 /** A compiled function: the same arguments and result, plus how often it has recorded. */
@@ -133,47 +129,61 @@ export interface Compiled<A extends readonly unknown[], R> {
 }
 
 /**
- * Compiles a step. Tensor arguments may differ from call to call, other arguments are part of what is recorded. Inside,
- * nothing can be read; the returned tensors (alone, or in arrays and plain objects) are read outside.
+ * Compiles a step. Tensors among the arguments (alone, or in arrays and plain objects) may differ from call to call;
+ * numbers, strings, booleans and null are part of what is recorded, so that every new value records anew, and the
+ * newest 32 recordings are kept. A number that changes at every call is better given as a tensor.
+ *
+ * What the step uses from outside is recorded as it was: captured tensors keep the contents of the first call (only
+ * parameters and buffers are read anew), captured numbers and strings their value; learning rates follow the optimizer.
+ * Inside, nothing can be read; the returned tensors (alone, or in arrays, plain objects and maps) are read outside.
  */
 export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R): Compiled<A, R> {
   let traces = 0;
-  const structures = new Map<string, Map<string, Recording[]>>();
-  const call = (...args: A): R => {
+  /** The most recently used first. */
+  let recordings: Recording[] = [];
+  const step = (...args: A): R => {
     const rt = runtime();
     if (rt.tracing) return fn(...args);
     rt.flush();
-    const key = signature(args);
-    const known = structures.get(structureKey())?.get(key)?.find(fits);
-    if (known) return replay(rt, known, args) as R;
-    const made = record(rt, fn, args);
+    const { key, tensors } = keyOf(rt, args);
+    const structure = structureKey();
+    const known = recordings.find((r) => r.key === key && r.structure === structure && fits(r));
+    if (known) {
+      recordings = [known, ...recordings.filter((r) => r !== known)];
+      return replay(rt, known, tensors) as R;
+    }
+    const made = record(rt, fn, args, tensors);
     traces++;
-    const recordings = keepNewest(structures, structureKey());
-    recordings.set(key, [...(recordings.get(key) ?? []), made]);
+    // The structure may have moved while parameters were placed.
+    recordings = keepNewest(rt, [{ ...made, key, structure: structureKey() }, ...recordings]);
     const { cut, results, host } = made.trace;
     for (const effect of host) effect();
-    rt.submit(cut, { results, sources: argumentSources(made, args) }, true);
-    return made.template(results) as R;
+    rt.submit(cut, { results, sources: argumentSources(made, tensors) }, true);
+    return made.template(results, tensors) as R;
   };
-  return Object.defineProperty(call, "traces", { get: () => traces }) as Compiled<A, R>;
+  return Object.defineProperty(step, "traces", { get: () => traces }) as Compiled<A, R>;
+}
+
+/** Under noGrad a step records something else. */
+function keyOf(rt: Runtime, args: readonly unknown[]): Arguments {
+  const { key, tensors } = readArguments(args);
+  return { key: `${rt.gradEnabled ? "grad" : "noGrad"}|${key}`, tensors };
 }
 
 /** Recordings of so many structures are kept: train, eval, and the same once more with other layers frozen. */
 const MAX_STRUCTURES = 4;
+const MAX_RECORDINGS = 32;
 
-/** The recordings of a structure, which becomes the newest; the oldest ones go. */
-function keepNewest(
-  structures: Map<string, Map<string, Recording[]>>,
-  key: string,
-): Map<string, Recording[]> {
-  const recordings = structures.get(key) ?? new Map<string, Recording[]>();
-  structures.delete(key);
-  structures.set(key, recordings);
-  for (const old of structures.keys()) {
-    if (structures.size <= MAX_STRUCTURES) break;
-    structures.delete(old);
-  }
-  return recordings;
+/** The recordings that are kept, the newest first; the others and their memory on the device go. */
+function keepNewest(rt: Runtime, newestFirst: readonly Recording[]): Recording[] {
+  const structures = new Set<string>();
+  return newestFirst.filter((r, i) => {
+    structures.add(r.structure);
+    if (i < MAX_RECORDINGS && structures.size <= MAX_STRUCTURES) return true;
+    r.release();
+    rt.forget(r.trace.cut);
+    return false;
+  });
 }
 
 /** Leaves gradients null or not as the recorded call did; what the user holds of a dropped one is kept. */
@@ -187,12 +197,12 @@ function restoreGrads(rt: Runtime, r: Recording): void {
 }
 
 /** Runs a recording again with other arguments; host effects and gradients' null-ness follow. */
-function replay(rt: Runtime, r: Recording, args: readonly unknown[]): unknown {
+function replay(rt: Runtime, r: Recording, given: readonly Tensor[]): unknown {
   for (const effect of r.trace.host) effect();
   restoreGrads(rt, r);
   for (const e of r.trace.cut.effects) e.slice.storage.version++;
   const results = r.trace.results.map((old) => new Result(old));
-  const out = r.template(results);
-  rt.submit(r.trace.cut, { results, sources: argumentSources(r, args) }, true);
+  const out = r.template(results, given);
+  rt.submit(r.trace.cut, { results, sources: argumentSources(r, given) }, true);
   return out;
 }

@@ -89,7 +89,12 @@ export function* tensorsIn(value: unknown): Iterable<Tensor> {
   if (value instanceof Tensor) yield value;
   else if (Array.isArray(value)) for (const v of value) yield* tensorsIn(v);
   else if (value instanceof Map) for (const v of value.values()) yield* tensorsIn(v);
-  else if (value && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const v of Object.values(value)) yield* tensorsIn(v);
-  }
+  else if (isPlain(value)) for (const v of Object.values(value)) yield* tensorsIn(v);
+}
+
+/** Whether it is an object of nothing but entries, as `{}` makes. */
+export function isPlain(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }

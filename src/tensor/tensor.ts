@@ -83,20 +83,19 @@ export class Tensor {
   }
 
   /** The only element, as a number. */
-  async item(): Promise<number> {
-    if (this.numel !== 1) throw new ShapeError(`item: ${show(this)} has ${this.numel} elements, not one`);
-    return (await this.data())[0];
+  item(): Promise<number> {
+    if (this.numel === 1) return this.data().then((data) => data[0]);
+    return Promise.reject(new ShapeError(`item: ${show(this)} has ${this.numel} elements, not one`));
   }
 
   /** The elements as nested arrays. */
-  async toArray(): Promise<Nested> {
-    const data = await this.data();
-    const build = (d: number, from: number): Nested => {
+  toArray(): Promise<Nested> {
+    const build = (data: HostArray, d: number, from: number): Nested => {
       if (d === this.shape.length) return data[from];
       const inner = numel(this.shape.slice(d + 1));
-      return Array.from({ length: this.shape[d] }, (_, i) => build(d + 1, from + i * inner));
+      return Array.from({ length: this.shape[d] }, (_, i) => build(data, d + 1, from + i * inner));
     };
-    return build(0, 0);
+    return this.data().then((data) => build(data, 0, 0));
   }
 
   toString(): string {
