@@ -25,8 +25,8 @@ export class ReLU6 extends Module {
 export class LeakyReLU extends Module {
   readonly negativeSlope: number;
 
-  constructor(negativeSlope = 0.01) {
-    super();
+  constructor(negativeSlope = 0.01, ...none: readonly never[]) {
+    super(...none);
     checkNumber("LeakyReLU", "negativeSlope", negativeSlope);
     this.negativeSlope = negativeSlope;
   }
@@ -41,8 +41,8 @@ export class LeakyReLU extends Module {
 export class ELU extends Module {
   readonly alpha: number;
 
-  constructor(alpha = 1) {
-    super();
+  constructor(alpha = 1, ...none: readonly never[]) {
+    super(...none);
     checkNumber("ELU", "alpha", alpha);
     this.alpha = alpha;
   }
@@ -123,8 +123,8 @@ export class Hardsigmoid extends Module {
 export class Softmax extends Module {
   readonly dim: number;
 
-  constructor(dim = -1) {
-    super();
+  constructor(dim = -1, ...none: readonly never[]) {
+    super(...none);
     checkNumber("Softmax", "dim", dim, { whole: true });
     this.dim = dim;
   }
@@ -139,8 +139,8 @@ export class Softmax extends Module {
 export class LogSoftmax extends Module {
   readonly dim: number;
 
-  constructor(dim = -1) {
-    super();
+  constructor(dim = -1, ...none: readonly never[]) {
+    super(...none);
     checkNumber("LogSoftmax", "dim", dim, { whole: true });
     this.dim = dim;
   }

@@ -155,12 +155,12 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 }
 
 export interface BinaryLossOptions extends LossOptions {
-  /** Weight of each loss; broadcasts. */
+  /** Weight of each loss; broadcasts to the input's shape. */
   readonly weight?: Tensor | null;
 }
 
 export interface BinaryLogitsOptions extends BinaryLossOptions {
-  /** Weight of positives; broadcasts. */
+  /** Weight of positives; broadcasts to the input's shape. */
   readonly posWeight?: Tensor | null;
 }
 

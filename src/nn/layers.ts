@@ -187,8 +187,8 @@ function countBatch(counter: Counter): () => Tensor {
 export class Dropout extends Module {
   readonly p: number;
 
-  constructor(p = 0.5) {
-    super();
+  constructor(p = 0.5, ...none: readonly never[]) {
+    super(...none);
     checkNumber("Dropout", "p", p, { min: 0, max: 1 });
     this.p = p;
   }

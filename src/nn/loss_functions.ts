@@ -123,6 +123,16 @@ function checkSame(what: string, x: Tensor, target: Tensor): void {
     );
 }
 
+/** A weight may spread over the losses, not they over it (PyTorch). */
+function checkWeight(what: string, name: string, weight: Tensor | null | undefined, x: Tensor): void {
+  if (!weight) return;
+  const lead = x.shape.length - weight.shape.length;
+  if (lead < 0 || weight.shape.some((d, i) => d !== 1 && d !== x.shape[lead + i]))
+    throw new ShapeError(
+      `${what}: ${name} must broadcast to the input's shape, got ${show(weight.variable)} for ${show(x.variable)}`,
+    );
+}
+
 /**
  * Binary cross entropy of probabilities and targets of the same shape, both in [0, 1]
  * (torch.nn.functional.binary_cross_entropy). Logarithms are at least -100. A probability outside of [0, 1] gives NaN,
@@ -131,6 +141,7 @@ function checkSame(what: string, x: Tensor, target: Tensor): void {
 export function binaryCrossEntropy(p: Tensor, target: Tensor, options: BinaryLossOptions = {}): Tensor {
   checkSame("binaryCrossEntropy", p, target);
   checkLoss("binaryCrossEntropy", options, ["weight", "reduction"]);
+  checkWeight("binaryCrossEntropy", "weight", options.weight, p);
   return composite(() => {
     const losses = applyOp("bce", [p, target])[0];
     return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction);
@@ -148,6 +159,8 @@ export function binaryCrossEntropyWithLogits(
 ): Tensor {
   checkSame("binaryCrossEntropyWithLogits", x, target);
   checkLoss("binaryCrossEntropyWithLogits", options, ["weight", "posWeight", "reduction"]);
+  for (const name of ["weight", "posWeight"] as const)
+    checkWeight("binaryCrossEntropyWithLogits", name, options[name], x);
   return composite(() => {
     const losses = applyOp("bceLogits", [x, target, options.posWeight ?? full([], 1)])[0];
     return reduceLoss(options.weight ? losses.mul(options.weight) : losses, options.reduction);

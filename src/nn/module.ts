@@ -52,10 +52,10 @@ export abstract class Module {
   /** Frozen with running statistics: `train()` leaves it in eval mode until `unfreeze()`. */
   frozen = false;
 
-  /** Takes nothing: arguments that a layer without a constructor of its own was given throw a UsageError. */
+  /** Takes nothing: arguments that no constructor below has taken (PyTorch's `inplace`) throw a UsageError. */
   constructor(...none: readonly never[]) {
     if (none.length > 0)
-      throw new UsageError(`${new.target.name}: takes no arguments, got ${shown(none[0])}`);
+      throw new UsageError(`${new.target.name}: there is no such argument as ${shown(none[0])}`);
     // biome-ignore lint/correctness/noConstructorReturn: subclasses are built on the proxy, so every access passes it.
     return new Proxy(this, handler);
   }

@@ -1,5 +1,6 @@
 // Updates of persistent state, computed in the buffers that hold it (`inPlace`): the optimizers' steps over a flat
-// slice of parameters, the accumulation of gradients, and their scaling by a clip factor. Hyperparameters that may change from step to step come as a small vector s.
+// slice of parameters, the accumulation of gradients, and their scaling by a clip factor. Hyperparameters that may
+// change from step to step come as a small vector s.
 //   sgd            d = ±g + wd·p;  p -= lr·d                                              s = [lr, wd, ±1]
 //   sgdMomentum    d likewise;  v = mu·v + (1-damp)·d;  p -= lr·(nesterov ? d + mu·v : v)  s = [lr, wd, ±1, mu, 1-damp, nesterov]
 //   adam           d = g + wd·p;  p *= 1 - decay;  m = b1·m + a1·d;  v = b2·v + a2·d²;  p -= step·m / (√v·c2 + eps)

@@ -79,6 +79,19 @@ function groupsOf<H>(what: string, params: unknown): ({ params: Iterable<Paramet
   return groups as ({ params: Iterable<Parameter> } & Partial<H>)[];
 }
 
+/** The parameters of a group; throws for what is no group. */
+function parametersOf(what: string, group: { params?: unknown } | null): Parameter[] {
+  const given = group?.params;
+  if (given instanceof Parameter) return [given];
+  if (typeof (given as Iterable<unknown> | null | undefined)?.[Symbol.iterator] !== "function")
+    throw new UsageError(`${what}: a group must be { params: Parameters, … }, got ${shown(group)}`);
+  const params = [...(given as Iterable<unknown>)];
+  for (const p of params)
+    if (!(p instanceof Parameter))
+      throw new UsageError(`${what}: params must be Parameters, got ${shown(p)}`);
+  return params as Parameter[];
+}
+
 /** What all optimizers share (torch.optim.Optimizer). */
 export abstract class Optimizer<H extends object> {
   /** The groups, in order; their hyperparameters may be changed between steps. */
@@ -97,11 +110,9 @@ export abstract class Optimizer<H extends object> {
    */
   addParamGroup(group: { params: Iterable<Parameter> | Parameter } & Partial<H>): void {
     const { name } = this.constructor;
-    const params = group.params instanceof Parameter ? [group.params] : [...group.params];
+    const params = parametersOf(name, group);
     const known = new Set(this.paramGroups.flatMap((g) => g.params));
     for (const p of params) {
-      if (!(p instanceof Parameter))
-        throw new UsageError(`${name}: params must be Parameters, got ${shown(p)}`);
       if (known.has(p)) throw new UsageError(`${name}: a parameter is in two groups`);
       known.add(p);
     }
@@ -236,6 +247,8 @@ export abstract class Optimizer<H extends object> {
   #checkLoad(state: OptimizerLoad<H>): H[] {
     const { name } = this.constructor;
     const params = this.paramGroups.flatMap((g) => g.params);
+    if (!Array.isArray(state?.groups) || !Array.isArray(state.params))
+      throw new UsageError(`${name}: takes what stateDict() gave, { groups, params }, got ${shown(state)}`);
     if (state.kind !== undefined && state.kind !== name)
       throw new UsageError(`${name}: the state is of ${state.kind}`);
     if (state.groups.length !== this.paramGroups.length || state.params.length !== params.length) {
