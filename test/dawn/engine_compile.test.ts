@@ -45,6 +45,26 @@ describe("compile", () => {
     expect(await snapshot(b)).toEqual(await snapshot(a));
   });
 
+  it("batch norm without momentum averages over all batches, those of a compiled step too", async () => {
+    const bn = new nn.BatchNorm2d(2, { momentum: null });
+    const step = compile((x: Tensor) => [bn.forward(x), bn.forward(x.mul(3))]);
+    const batches = [1, 2, 3, 4].map((phase) => wave([3, 2, 2, 2], phase));
+    for (const x of batches) step(x);
+    expect(bn.numBatchesTracked?.value).toBe(8);
+    expect(step.traces).toBe(1);
+    // The mean of m and 3m is 2m, that of v and 9v is 5v.
+    const average = async (f: (x: Tensor) => Tensor) => {
+      const all = await Promise.all(batches.map(async (x) => [...(await f(x).data())]));
+      return [0, 1].map((c) => all.reduce((sum, v) => sum + v[c] / all.length, 0));
+    };
+    const mean = await average((x) => x.mean([0, 2, 3]).mul(2));
+    const variance = await average((x) => x.var([0, 2, 3]).mul(5));
+    for (const c of [0, 1]) {
+      expect((await bn.runningMean?.data())?.[c]).toBeCloseTo(mean[c], 6);
+      expect((await bn.runningVar?.data())?.[c]).toBeCloseTo(variance[c], 5);
+    }
+  });
+
   it("a loop of 1,000 steps makes no buffer and no bind group after the first, and loses no loss", {
     timeout: 200_000,
   }, async () => {
