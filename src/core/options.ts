@@ -3,7 +3,8 @@
 
 import { nearest, UsageError } from "./error.ts";
 
-const isPlain = (v: unknown): boolean => {
+/** Whether `v` is an object written as { … }: of no class. */
+export const isPlain = (v: unknown): boolean => {
   if (typeof v !== "object" || v === null) return false;
   const proto = Object.getPrototypeOf(v);
   return proto === Object.prototype || proto === null;

@@ -2,6 +2,7 @@
 // small one of the project's own. A dense layer is BN-ReLU-conv1×1-BN-ReLU-conv3×3; its output joins all before it.
 
 import { UsageError } from "../core/error.ts";
+import { checkNumber, checkOptions, isPlain } from "../core/options.ts";
 import type { StateInput } from "../nn/index.ts";
 import * as nn from "../nn/index.ts";
 import { concat } from "../tensor/functions.ts";
@@ -115,10 +116,8 @@ export class DenseNet extends nn.Module implements Classifier {
   constructor(architecture: string, config: DenseNetConfig) {
     super();
     const full = { bnSize: 4, dropRate: 0, numClasses: 1000, preprocessing: IMAGENET, ...config };
-    if (!Number.isInteger(full.numClasses) || full.numClasses < 1)
-      throw new UsageError(
-        `${architecture}: numClasses must be a whole number of at least 1, got ${full.numClasses}`,
-      );
+    checkNumber(architecture, "numClasses", full.numClasses, { whole: true, min: 1 });
+    checkNumber(architecture, "dropRate", full.dropRate, { min: 0, max: 1 });
     this.architecture = architecture;
     this.preprocessing = full.preprocessing;
     const { features, width } = trunk(full);
@@ -157,20 +156,25 @@ export class DenseNet extends nn.Module implements Classifier {
 export interface ModelOptions {
   /** Outputs of the head. Default 1000. */
   readonly numClasses?: number;
-  /** A state dict to start from (`await weights.read(file)`); a head of another size is left out of it. */
+  /**
+   * A state dict to start from (`await weights.read(file)`). Its head is loaded where it has as many classes; where it
+   * has not and `numClasses` is given, the head starts fresh. A DataError says what else does not fit.
+   */
   readonly weights?: StateInput;
-  /** Dropout behind every dense layer. */
+  /** Dropout behind every dense layer, from 0 to 1. Default 0. */
   readonly dropRate?: number;
 }
 
 function densenet(architecture: string, config: DenseNetConfig, options: ModelOptions): DenseNet {
-  const { weights, ...rest } = options;
-  const model = new DenseNet(architecture, { ...config, ...rest });
+  checkOptions(architecture, options, ["numClasses", "weights", "dropRate"]);
+  const { weights, numClasses = 1000, dropRate = 0 } = options;
+  const model = new DenseNet(architecture, { ...config, numClasses, dropRate });
   if (weights === undefined) return model;
-  if (!(weights instanceof Map))
+  if (!(weights instanceof Map) && !isPlain(weights))
     throw new UsageError(`${architecture}: weights must be a state dict; pass await weights.read(file)`);
-  const except = rest.numClasses === undefined || rest.numClasses === 1000 ? [] : [model.headName];
-  model.loadStateDict(weights, { except });
+  const { loaded } = model.loadStateDict(weights, { strict: false, dryRun: true });
+  const fresh = options.numClasses !== undefined && !loaded.includes(`${model.headName}.weight`);
+  model.loadStateDict(weights, { except: fresh ? [model.headName] : [] });
   return model;
 }
 
