@@ -10,12 +10,13 @@ export {
   type PartName,
   pictureFiles,
 } from "./image_folder.ts";
-export { type Inspection, type InspectOptions, inspect } from "./inspect.ts";
+export { checkReadable, type Inspection, type InspectOptions, inspect } from "./inspect.ts";
 export {
   type Batch,
   type BatchOptions,
   batchCount,
   batches,
+  batchesThrough,
   chunk,
   epochOrder,
   type LoadOptions,

@@ -49,13 +49,13 @@ export async function inspect(dataset: Dataset, options: InspectOptions = {}): P
   const complete = indices.slice(last + 1).every((i) => unreadable.has(i));
   if (complete) {
     options.onProgress?.(indices.length, indices.length);
-    checkClasses(dataset, indices, unreadable);
+    checkReadable(dataset, indices, unreadable);
   }
   return { unreadable, complete };
 }
 
-/** A class of which nothing can be read cannot be learned. */
-function checkClasses(dataset: Dataset, indices: readonly number[], unreadable: Unreadable): void {
+/** Throws DataError when nothing can be read of a class among the pictures: it cannot be learned. */
+export function checkReadable(dataset: Dataset, indices: readonly number[], unreadable: Unreadable): void {
   const readable = new Set(indices.filter((i) => !unreadable.has(i)).map((i) => dataset.label(i)));
   const lost = indices.find((i) => !readable.has(dataset.label(i)));
   if (lost === undefined) return;

@@ -39,8 +39,8 @@ export interface BatchOptions extends LoadOptions, ChunkOptions {
 }
 
 /** Pictures that are trained on together. */
-export interface Batch {
-  readonly samples: Sample[];
+export interface Batch<T = Sample> {
+  readonly samples: T[];
   /** The position after this batch in the epoch's order, for `start`. */
   readonly next: number;
 }
@@ -170,16 +170,27 @@ export function batchCount(n: number, { batchSize, dropLast = false }: ChunkOpti
  *
  * Throws UsageError for a bad batch size; DataError when `strict` and a picture is unreadable, or when all are.
  */
-export async function* batches(
+export function batches(
   dataset: Dataset,
   indices: Iterable<number>,
   options: BatchOptions,
 ): AsyncGenerator<Batch, void, undefined> {
+  return batchesThrough(dataset, indices, options, (decoded) => decoded);
+}
+
+/** The same of what `through` makes of the decoded pictures: one item for each, in their order. */
+export async function* batchesThrough<T extends Pick<Sample, "position">>(
+  dataset: Dataset,
+  indices: Iterable<number>,
+  options: BatchOptions,
+  through: (decoded: AsyncIterable<Sample>) => AsyncIterable<T>,
+): AsyncGenerator<Batch<T>, void, undefined> {
   const order = epochOrder(indices, options);
   const { unreadable = new Map<number, DataError>(), batchSize, prefetch = 2 } = options;
   const window = Math.max(1, prefetch) * batchSize + 2;
   let count = 0;
-  for await (const list of chunk(samples(dataset, order, { ...options, unreadable, window }), options)) {
+  const items = through(samples(dataset, order, { ...options, unreadable, window }));
+  for await (const list of chunk(items, options)) {
     count++;
     yield { samples: list, next: list[list.length - 1].position + 1 };
   }

@@ -54,6 +54,7 @@ export async function finetune(dir: string, options: FinetuneOptions = {}): Prom
   const { adapter } = await runtime().backend();
   const network = await networkOf(runOptions, division, stored);
   const pictures = await picturesOf(division, network.preprocessing, { strict, signal, tell });
+  if (pictures.unseen > 0) tell({ event: "note", text: unseenText(pictures.unseen) });
   const run = folder ?? new RunFolder(await runFolderFor(dir, runOptions.model));
   const record = new RunRecord(run, { stored, division, network, options: runOptions, pictures, adapter });
   await record.begin();
@@ -76,6 +77,9 @@ export async function finetune(dir: string, options: FinetuneOptions = {}): Prom
   );
   return finish(record, result, network.model, sources.test, tell);
 }
+
+const unseenText = (n: number) =>
+  `${n} picture${n === 1 ? "" : "s"} beyond the memory for prepared ones will be read while training, and told then if unreadable`;
 
 /** Tests the kept weights and closes the record. */
 async function finish(
