@@ -18,7 +18,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { read, type Weights } from "../weights/index.ts";
 import { replaceHead } from "./head.ts";
 import { probabilities } from "./metrics.ts";
-import type { RunInfo } from "./run_info.ts";
+import { parseRunInfo, type RunInfo } from "./run_info.ts";
 
 /** RGBA pixels as a canvas gives them. */
 interface Pixels {
@@ -42,6 +42,9 @@ export interface Prediction extends ClassProbability {
 
 /** Pictures classified at once. */
 const BATCH = 16;
+
+/** Pictures decoded at once, the threads of libuv's pool. */
+const OPEN = 4;
 
 export class RunClassifier {
   readonly info: RunInfo;
@@ -75,15 +78,24 @@ export class RunClassifier {
   async predictAll(images: readonly ImageInput[]): Promise<Prediction[]> {
     const out: Prediction[] = [];
     for (let at = 0; at < images.length; at += BATCH) {
-      const pictures = await Promise.all(images.slice(at, at + BATCH).map(pictureOf));
-      out.push(...(await this.#classify(pictures)));
+      out.push(...(await this.#classify(await this.#prepared(images.slice(at, at + BATCH)))));
     }
     return out;
   }
 
-  async #classify(pictures: readonly Picture[]): Promise<Prediction[]> {
+  /** Opens a few at a time and makes them small at once: a batch of large photographs would fill the memory. */
+  async #prepared(images: readonly ImageInput[]): Promise<Uint8Array[]> {
+    const out: Uint8Array[] = [];
+    for (let at = 0; at < images.length; at += OPEN) {
+      const pictures = await Promise.all(images.slice(at, at + OPEN).map(pictureOf));
+      out.push(...(await prepare(pictures, this.info.preprocessing)));
+    }
+    return out;
+  }
+
+  async #classify(pictures: readonly Uint8Array[]): Promise<Prediction[]> {
     const { preprocessing, classes } = this.info;
-    const x = stackPictures(await prepare(pictures, preprocessing), preprocessing.crop);
+    const x = stackPictures(pictures, preprocessing.crop);
     const logits = (await this.#logits(x).data()) as Float32Array;
     const p = probabilities(logits, classes.length);
     return pictures.map((_, row) => {
@@ -112,10 +124,11 @@ async function opened(image: ImageInput): Promise<Picture> {
 
 /**
  * Loads a run from its folder, or from the URL of one (`https://…/run`), which must serve run.json and
- * model.safetensors. Throws DataError when either is missing or broken.
+ * model.safetensors; a query (`https://…/run?token=…`) goes to both. Throws DataError when either is missing or broken.
  */
 export async function loadRun(pathOrUrl: string | URL): Promise<RunClassifier> {
   const at = String(pathOrUrl);
+  if (at.trim() === "") throw new UsageError("the run is an empty text: expected its folder or URL");
   if (/^https?:/.test(at) || typeof process !== "object" || !process.versions?.node) return fetchRun(at);
   const { fileURLToPath } = await import("node:url");
   const { RunFolder } = await import("./run_folder.node.ts");
@@ -124,20 +137,23 @@ export async function loadRun(pathOrUrl: string | URL): Promise<RunClassifier> {
   return new RunClassifier(info, await folder.readModel(), `${folder.path}/model.safetensors`);
 }
 
+/** The URL of a file in the folder at `url`; what follows `?` stays behind it. A page's may be relative. */
+export function fileUrl(url: string, name: string): string {
+  const [, path, query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(url) as RegExpExecArray;
+  return `${path.replace(/\/+$/, "")}/${name}${query}`;
+}
+
 async function fetchRun(url: string): Promise<RunClassifier> {
-  const base = url.replace(/\/+$/, "");
   const get = async (name: string): Promise<Response> => {
-    const answer = await fetch(`${base}/${name}`).catch((error) => {
-      throw new DataError(`${base}/${name} could not be fetched: ${messageOf(error)}`);
+    const at = fileUrl(url, name);
+    const answer = await fetch(at).catch((error) => {
+      throw new DataError(`${at} could not be fetched: ${messageOf(error)}`);
     });
-    if (!answer.ok)
-      throw new DataError(`${base}/${name} could not be fetched: ${answer.status} ${answer.statusText}`);
+    if (!answer.ok) throw new DataError(`${at} could not be fetched: ${answer.status} ${answer.statusText}`);
     return answer;
   };
-  const info = (await (await get("run.json")).json().catch(() => {
-    throw new DataError(`${base}/run.json is not valid JSON`);
-  })) as RunInfo;
+  const info = parseRunInfo(await (await get("run.json")).text(), fileUrl(url, "run.json"));
   const bytes = new Uint8Array(await (await get("model.safetensors")).arrayBuffer());
-  const name = `${base}/model.safetensors`;
+  const name = fileUrl(url, "model.safetensors");
   return new RunClassifier(info, await read(bytes, { name }), name);
 }

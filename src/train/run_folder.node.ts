@@ -8,7 +8,7 @@ import { DataError, messageOf } from "../core/error.ts";
 import { replaceFile } from "../core/replace_file.node.ts";
 import { VERSION } from "../core/version.ts";
 import { read, readCheckpoint, type Weights, write } from "../weights/index.ts";
-import type { RunInfo } from "./run_info.ts";
+import { parseRunInfo, type RunInfo } from "./run_info.ts";
 import type { CheckpointStore, EpochRecord, Snapshot, SnapshotState } from "./snapshot.ts";
 import { snapshotWeights } from "./snapshot.ts";
 
@@ -51,16 +51,12 @@ export class RunFolder {
     await replaceFile(this.file("run.json"), [`${JSON.stringify(info, null, 2)}\n`]);
   }
 
-  /** Throws DataError when there is no run here. */
+  /** Throws DataError when there is no run here, or a damaged one. */
   async readInfo(): Promise<RunInfo> {
     const text = await readFile(this.file("run.json"), "utf8").catch(() => {
       throw new DataError(`${this.path} is not a run folder: it has no run.json`);
     });
-    try {
-      return JSON.parse(text) as RunInfo;
-    } catch {
-      throw new DataError(`${this.file("run.json")} is not valid JSON`);
-    }
+    return parseRunInfo(text, this.file("run.json"));
   }
 
   /** Writes metrics.jsonl whole: a line for each epoch that the last checkpoint knows, and none twice. */

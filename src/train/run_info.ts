@@ -1,5 +1,6 @@
 // run.json: what a finished or running fine-tune is, for whoever uses it later.
 
+import { DataError } from "../core/error.ts";
 import type { AdapterSummary } from "../gpu/device.ts";
 import type { Preprocessing } from "../models/index.ts";
 import type { Score } from "./steps.ts";
@@ -64,4 +65,47 @@ export interface RunInfo {
   readonly versions: Readonly<Record<string, string>>;
   readonly started: string;
   readonly updated: string;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const isObject = (v: unknown): v is Fields => typeof v === "object" && v !== null && !Array.isArray(v);
+const isText = (v: unknown) => typeof v === "string" && v !== "";
+const isSize = (v: unknown) => Number.isInteger(v) && (v as number) > 0;
+const isTriple = (v: unknown) => Array.isArray(v) && v.length === 3 && v.every(Number.isFinite);
+
+/** What whoever uses a run relies on. */
+const NEEDED: readonly (readonly [path: string, fits: (v: unknown) => boolean])[] = [
+  ["model.name", isText],
+  ["model.head", isText],
+  ["classes", (v) => Array.isArray(v) && v.length > 0 && v.every((c) => typeof c === "string")],
+  ["preprocessing.resize", isSize],
+  ["preprocessing.crop", isSize],
+  ["preprocessing.mean", isTriple],
+  ["preprocessing.std", isTriple],
+  ["options.model", isText],
+  ["options.seed", Number.isInteger],
+  ["data.folder", isText],
+  ["data.fingerprint", isText],
+  ["metrics", isObject],
+];
+
+/** The content of a run.json called `name`. Throws DataError when it is damaged or of another format. */
+export function parseRunInfo(text: string, name: string): RunInfo {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new DataError(`${name} is damaged: it is not valid JSON`);
+  }
+  if (!isObject(value)) throw new DataError(`${name} is damaged: expected a JSON object`);
+  const { format } = value;
+  if (format === undefined) throw new DataError(`${name} does not describe a run: it has no "format"`);
+  if (format !== 1)
+    throw new DataError(`${name} has format ${JSON.stringify(format)}, but this Thaw reads format 1`);
+  for (const [path, fits] of NEEDED) {
+    const found = path.split(".").reduce((v: unknown, key) => (isObject(v) ? v[key] : undefined), value);
+    if (!fits(found)) throw new DataError(`${name} is damaged: its "${path}" is missing or wrong`);
+  }
+  return value as unknown as RunInfo;
 }
