@@ -171,8 +171,10 @@ export class Commander {
     const done = this.#gpu.device.queue
       .onSubmittedWorkDone()
       .then(measure, (error: unknown) => this.#gpu.report(messageOf(error)))
-      // Whatever became of it, it is not waited for again.
-      .finally(() => this.#inFlight.shift());
+      // Whatever became of it, it is not waited for again. (Nothing is returned here: that would be waited for, too.)
+      .finally(() => {
+        this.#inFlight.shift();
+      });
     this.#inFlight.push(done);
   }
 

@@ -1,5 +1,6 @@
 // A device that the page has opened: Thaw shares it and leaves it as it was. And work that the device never finishes.
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
+import { Commander } from "../../src/gpu/commands.ts";
 import { findGpu } from "../../src/gpu/device.ts";
 import { close, DeviceError, init, nn, optim, tensor } from "../../src/index.ts";
 import { gpuBackend } from "../lib/engine.ts";
@@ -98,4 +99,12 @@ it("work that the device cannot finish fails the step instead of being waited fo
   device.queue.onSubmittedWorkDone = done;
   expect(failures.length).toBeGreaterThan(0);
   expect(failures[0]).toBe("the GPU refused work: the driver gave up");
+});
+
+it("more runs than may be in flight are waited for, and the wait ends", { timeout: 20_000 }, async () => {
+  await open();
+  const commander = new Commander((await gpuBackend()).gpu);
+  for (let i = 0; i < 6; i++) commander.mark(0);
+  await commander.throttle(2);
+  await commander.throttle(0);
 });
