@@ -36,6 +36,8 @@ export class Storage {
   initial: HostArray | null;
   /** Whether a flush has used it: from then on the device holds the contents. */
   touched = false;
+  /** Whether anything recorded has read it: a write must then wait for what was recorded before it. */
+  recorded = false;
   /** The backend that has taken it; null until then. */
   holder: Holder | null = null;
 
@@ -76,6 +78,7 @@ export class StateRead {
 
 /** The value of a slice as of now. */
 export function readState(slice: StateSlice): Value {
+  slice.storage.recorded = true;
   const version = slice.storage.version;
   const key = `s${slice.storage.id}.${version}@${slice.offset}[${slice.shape.join(",")}]`;
   return leaf(new StateRead(slice, version), slice, key);

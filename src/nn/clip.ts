@@ -54,14 +54,15 @@ function norm(gradients: readonly Value[], p: number): Value {
 /**
  * Scales all gradients by min(1, maxNorm / (‖g‖ + 1e-6)), ‖g‖ the norm over all of them together
  * (torch.nn.utils.clip_grad_norm_). Takes a Tensor or several; those without a gradient are left out. Returns the norm
- * before clipping, a tensor []. Throws a UsageError for a maxNorm that is not above 0.
+ * before clipping, a tensor []; with a maxNorm of Infinity nothing is scaled. Throws a UsageError for a maxNorm that is not above 0.
  */
 export function clipGradNorm(
   parameters: Tensor | Iterable<Tensor>,
   maxNorm: number,
   options: ClipOptions = {},
 ): Tensor {
-  checkNumber("clipGradNorm", "maxNorm", maxNorm, { min: 0, above: true });
+  const clips = maxNorm !== Number.POSITIVE_INFINITY;
+  if (clips) checkNumber("clipGradNorm", "maxNorm", maxNorm, { min: 0, above: true });
   checkOptions("clipGradNorm", options, ["normType"]);
   const { normType = 2 } = options;
   if (normType !== Number.POSITIVE_INFINITY)
@@ -72,11 +73,16 @@ export function clipGradNorm(
     leaves.map((leaf) => (leaf.grad as Variable).value),
     normType,
   );
+  if (clips) scaleAll(leaves, size, maxNorm);
+  return new Tensor(rt.adopt(new Variable(size, { value: size })));
+}
+
+/** Multiplies all gradients by min(1, maxNorm / (size + 1e-6)). */
+function scaleAll(leaves: readonly Variable[], size: Value, maxNorm: number): void {
   const inverse = call("reciprocal", [call("addScalar", [size], { value: 1e-6 })]);
   const ratio = call("mulScalar", [inverse], { value: maxNorm });
   const factor = call("reshape", [call("minimum", [ratio, constant(1)])], { shape: [1] });
   for (const leaf of leaves) scale(leaf, factor);
-  return new Tensor(rt.adopt(new Variable(size, { value: size })));
 }
 
 /** Multiplies a leaf's gradient: in place where it has memory of its own, else by a new value in its stead. */

@@ -284,13 +284,14 @@ export class Runtime {
       throw new ThawError("compile: state was loaded while the step is being traced; do it outside");
     const { storage } = slice;
     checkStorage(storage);
+    // What was recorded before sees what was there before.
+    if (storage.touched || storage.recorded) this.flush();
     if (!storage.touched) {
       const initial = storage.initial ?? emptyLike(storage);
       initial.set(data as ArrayLike<number>, slice.offset);
       storage.initial = initial;
       return;
     }
-    this.flush();
     storage.version++;
     this.queue.post(async () => (await this.backend()).writeState(slice, data));
   }

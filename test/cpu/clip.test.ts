@@ -36,6 +36,12 @@ describe("the norm", () => {
     expect(await gradients(ts)).toEqual([[3, -4].map(scaled), [12].map(scaled), null]);
   });
 
+  it("with a maxNorm of Infinity is only measured", async () => {
+    const ts = leaves();
+    expect(await nn.clipGradNorm(ts, Number.POSITIVE_INFINITY).item()).toBeCloseTo(13, 5);
+    expect(await gradients(ts)).toEqual([[3, -4], [12], null]);
+  });
+
   it("below maxNorm leaves the gradients as they are", async () => {
     const ts = leaves();
     nn.clipGradNorm(ts, 20);

@@ -34,6 +34,20 @@ it("without such a reader the value is computed in the state itself", async () =
   expect(plan.steps.filter((s) => s.kind === "copy")).toEqual([]);
 });
 
+it("what was recorded from a fresh parameter does not see what is written into it afterwards", async () => {
+  const lin = linear();
+  const other = linear();
+  nn.init.constant(lin.weight, 1);
+  const doubled = noGrad(() => lin.weight.mul(2));
+  const copy = noGrad(() => lin.weight.clone());
+  nn.init.constant(lin.weight, 5);
+  nn.init.constant(other.weight, 7);
+  expect([...(await doubled.data())]).toEqual([2, 2, 2, 2]);
+  expect([...(await copy.data())]).toEqual([1, 1, 1, 1]);
+  expect([...(await lin.weight.data())]).toEqual([5, 5, 5, 5]);
+  expect([...(await other.weight.data())]).toEqual([7, 7, 7, 7]);
+});
+
 it("swapping two states through each other's values is a swap", async () => {
   const [a, b] = [linear(), linear()];
   const [wa, wb] = [await a.weight.data(), await b.weight.data()];
