@@ -23,6 +23,8 @@ export interface Command<O extends Options = Options> {
   readonly options: O;
   /** How many arguments beside options, and what they are called. */
   readonly arguments: { readonly least: number; readonly most: number };
+  /** Whether it has something to save when nobody reads on: it is then aborted in order. */
+  readonly saves?: boolean;
   run(context: Context<O>): Promise<void>;
 }
 

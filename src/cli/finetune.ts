@@ -63,7 +63,7 @@ const OPTIONS = {
   out: { kind: "text", value: "RUN", help: "the run's folder (default runs/DIR-MODEL)" },
   resume: {
     kind: "flag",
-    help: "go on with the run in --out where its last checkpoint stands; its options are kept",
+    help: "go on where the last checkpoint stands of the run in --out, or of the newest in runs/DIR-MODEL; its options are kept, other --epochs and --patience count",
   },
   "checkpoint-seconds": {
     kind: "number",
@@ -80,13 +80,14 @@ export const finetuning = command({
   more: "DIR/CLASS/picture.jpg; JPEG, PNG, WebP and others. DIR may also be divided already, as DIR/train/CLASS, DIR/val/CLASS.\nThe run's folder gets model.safetensors (the best epoch), run.json, metrics.jsonl and checkpoint/.",
   options: OPTIONS,
   arguments: { least: 1, most: 1 },
+  saves: true,
   async run({ values, positionals, out, signal }) {
     const onEvent = reporter(out);
     const result = await finetune(positionals[0], { ...optionsOf(values), signal, onEvent });
     const { run, val, test } = result;
     if (result.end === "aborted")
       throw new ThawError(
-        `interrupted: a checkpoint is in ${run}/checkpoint; --out ${run} --resume goes on from it`,
+        `interrupted: a checkpoint is in ${run}/checkpoint; go on by: thaw finetune ${[positionals[0], "--out", run].map(quoted).join(" ")} --resume`,
       );
     const early = result.end === "early" ? `stopped early after ${plural(result.epochs, "epoch")}; ` : "";
     const scores = `${scoreText("validation", val)}${scoreText("test", test)}`;
@@ -96,6 +97,10 @@ export const finetuning = command({
     );
   },
 });
+
+/** A word as a shell takes it back. */
+const quoted = (word: string) =>
+  /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 const scoreText = (what: string, s: Score | null) =>
   s ? `, ${what} accuracy ${percent(s.accuracy)}, loss ${s.loss.toFixed(4)}` : "";

@@ -65,6 +65,9 @@ function interruptible(): AbortController {
   return controller;
 }
 
+/** A pipe that is closed early, as `thaw models | head -1` does, is no failure. */
+let whenUnread: () => void = () => process.exit(0);
+
 async function dispatch(args: readonly string[]): Promise<void> {
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
@@ -83,7 +86,9 @@ async function dispatch(args: readonly string[]): Promise<void> {
   }
   checkArguments(chosen, positionals.length);
   const out = new Output(Boolean(values["json"]), process.stdout, process.stderr);
-  const { signal } = interruptible();
+  const controller = interruptible();
+  const { signal } = controller;
+  if (chosen.saves) whenUnread = () => controller.abort();
   try {
     await chosen.run({ values, positionals, out, signal });
   } catch (error) {
@@ -111,11 +116,10 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 const isMain = process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
-// A pipe that is closed early, as `thaw models | head -1` does, is no failure.
 if (isMain) {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
-    process.exit(0);
+    whenUnread();
   });
   process.exitCode = await main(process.argv.slice(2));
 }

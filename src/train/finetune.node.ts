@@ -9,18 +9,17 @@ import { manualSeed } from "../tensor/session.ts";
 import { type Division, divide } from "./division.node.ts";
 import type { FinetuneEvent, FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 import { fit } from "./fit.ts";
-import { checkSchedule, type FitResult } from "./fit_options.ts";
+import type { FitResult } from "./fit_options.ts";
 import { buildNetwork, type PreparedNetwork } from "./network.ts";
+import { openRun, scheduleOf } from "./open_run.node.ts";
 import { hasImagenet, openPretrained } from "./pretrained.node.ts";
 import { RunFolder, runFolderFor } from "./run_folder.node.ts";
 import type { RunInfo, RunOptions } from "./run_info.ts";
-import { newRunOptions, resumedOptions } from "./run_options.ts";
-import { RunRecord } from "./run_record.node.ts";
+import { MODEL, newRunOptions, resumedOptions } from "./run_options.ts";
+import { type RecordParts, RunRecord } from "./run_record.node.ts";
 import { type PreparedPictures, pictureSource, preparePictures } from "./source.ts";
 import { evaluate, type Score, scoreIn } from "./steps.ts";
 import { checkImageSize } from "./summary.ts";
-
-const EPOCHS = 10;
 
 /**
  * Fine-tunes a classifier on a folder with one sub-folder of pictures per class, and writes a run's folder. The same
@@ -30,52 +29,75 @@ const EPOCHS = 10;
  * without an adapter, Diverged when the loss is no number any more (the run's folder keeps the last good checkpoint).
  */
 export async function finetune(dir: string, options: FinetuneOptions = {}): Promise<FinetuneResult> {
-  const {
-    epochs = EPOCHS,
-    patience,
-    out,
-    resume = false,
-    checkpointSeconds,
-    strict,
-    signal,
-    onEvent,
-    ...given
-  } = options;
+  const { epochs, patience, checkpointSeconds, strict, ...rest } = options;
+  const { out, resume = false, signal, onEvent, ...given } = rest;
   const tell = onEvent ?? (() => {});
-  checkSchedule({ epochs, patience, checkpointSeconds });
-  const { folder, stored } = await openFolder(out, resume, tell);
+  const asked = scheduleOf(options, null);
+  const { folder, stored } = await openRun(dir, { out, resume, model: given.model ?? MODEL }, tell);
+  const schedule = stored ? scheduleOf(options, stored) : asked;
   const { runOptions, notes } = stored
     ? { runOptions: resumedOptions(given, stored.options), notes: [] }
     : await optionsOf(given);
   const division = await divide(dir, runOptions);
   for (const text of [...notes, ...division.notes]) tell({ event: "note", text });
-  if (stored && stored.data.fingerprint !== division.fingerprint)
-    throw new DataError(`${dir} does not hold the pictures, divided so, that ${folder?.path} was begun with`);
+  if (stored) checkSame(dir, folder, stored.data, division);
+  if (schedule.patience > 0 && division.val.length === 0)
+    throw new UsageError("patience needs validation pictures: there is nothing to wait for without them");
   const { adapter } = await runtime().backend();
   const network = await networkOf(runOptions, division, stored);
-  const pictures = await picturesOf(division, network.preprocessing, { strict, signal, tell });
+  const pictures = await picturesOf(division, network.preprocessing, {
+    strict: schedule.strict,
+    signal,
+    tell,
+  });
   if (pictures.unseen > 0) tell({ event: "note", text: unseenText(pictures.unseen) });
-  const run = folder ?? new RunFolder(await runFolderFor(dir, runOptions.model));
-  const record = new RunRecord(run, { stored, division, network, options: runOptions, pictures, adapter });
-  await record.begin();
   const sources = sourcesOf(pictures, division, runOptions);
-  tell({ event: "start", run: run.path, ...record.summary(), epochs });
-  const { clipNorm, accumulate, monitor } = runOptions;
-  const schedule = { epochs, patience, checkpointSeconds, accumulate, monitor };
-  const result = await record.guard(() =>
+  const run = folder ?? new RunFolder(await runFolderFor(dir, runOptions.model));
+  const parts = { stored, division, network, options: runOptions, schedule, pictures, adapter };
+  const record = new RunRecord(run, parts);
+  await record.begin();
+  tell({ event: "start", run: run.path, ...record.summary(), epochs: schedule.epochs });
+  const result = await train(record, parts, sources, { resume: stored !== null, signal, tell });
+  return finish(record, result, network.model, sources.test, tell);
+}
+
+/** Throws DataError unless a resumed run has its pictures. */
+function checkSame(dir: string, folder: RunFolder | null, own: RunInfo["data"], now: Division): void {
+  if (own.fingerprint !== now.fingerprint)
+    throw new DataError(`${dir} does not hold the pictures, divided so, that ${folder?.path} was begun with`);
+  if (own.contents !== undefined && own.contents !== now.contents)
+    throw new DataError(
+      `pictures in ${dir} were changed since ${folder?.path} was begun: put them back, or start a new run`,
+    );
+}
+
+interface TrainOptions {
+  readonly resume: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly tell: (event: FinetuneEvent) => void;
+}
+
+function train(
+  record: RunRecord,
+  { network, options, schedule }: RecordParts,
+  sources: ReturnType<typeof sourcesOf>,
+  { resume, signal, tell }: TrainOptions,
+): Promise<FitResult> {
+  const { epochs, patience, checkpointSeconds } = schedule;
+  const { clipNorm, accumulate, monitor } = options;
+  return record.guard(() =>
     fit(network.model, sources.train, {
-      ...schedule,
+      ...{ epochs, patience, checkpointSeconds, accumulate, monitor },
       clipNorm: clipNorm ?? undefined,
-      optimizer: optimizerOf(network.model, runOptions),
+      optimizer: optimizerOf(network.model, options),
       val: sources.val ?? undefined,
       store: record.store,
       resume,
-      config: runOptions,
+      config: options,
       signal,
       onEvent: tell,
     }),
   );
-  return finish(record, result, network.model, sources.test, tell);
 }
 
 const unseenText = (n: number) =>
@@ -103,28 +125,6 @@ async function finish(
   }
   await record.end("finished", score);
   return { ...common, val, test: score };
-}
-
-/** The run's folder where one is named, and what it holds of a run to go on with. */
-async function openFolder(
-  out: string | undefined,
-  resume: boolean,
-  tell: (event: FinetuneEvent) => void,
-): Promise<{ folder: RunFolder | null; stored: RunInfo | null }> {
-  if (out === undefined) {
-    if (resume) throw new UsageError("resume needs --out, the folder of the run to go on with");
-    return { folder: null, stored: null };
-  }
-  const folder = new RunFolder(out);
-  const found = await folder.found();
-  if (found === "nothing" || (found === "begun" && resume)) {
-    // Broken off before its first checkpoint: there is nothing to go on from.
-    if (resume) tell({ event: "note", text: `${out} holds no checkpoint yet: beginning from the start` });
-    return { folder, stored: null };
-  }
-  if (!resume)
-    throw new UsageError(`${out} holds a run already: go on with it by --resume, or give another --out`);
-  return { folder, stored: await folder.readInfo() };
 }
 
 /** The options of a new run, and what to say of the weights that nobody chose. */

@@ -1,13 +1,14 @@
 // A run's folder on disk: run.json, metrics.jsonl, model.safetensors, checkpoint/last and checkpoint/best. Every file is
 // replaced atomically, so that a run killed at any moment leaves a folder that can be read and resumed.
 
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../core/error.ts";
 import { replaceFile } from "../core/replace_file.node.ts";
 import { VERSION } from "../core/version.ts";
 import { read, readCheckpoint, type Weights, write } from "../weights/index.ts";
+import { makeFolder, removeStale } from "./folders.node.ts";
 import { parseRunInfo, type RunInfo } from "./run_info.ts";
 import type { CheckpointStore, EpochRecord, Snapshot, SnapshotState } from "./snapshot.ts";
 import { snapshotWeights } from "./snapshot.ts";
@@ -32,16 +33,18 @@ export class RunFolder {
     return join(this.path, name);
   }
 
-  /** What a former run left: nothing, something that was begun, or a checkpoint to go on from. */
-  async found(): Promise<"nothing" | "begun" | "checkpoint"> {
+  /** What a former run left: nothing, something that was begun, a model only, or a checkpoint to go on from. */
+  async found(): Promise<"nothing" | "begun" | "model" | "checkpoint"> {
     if (await exists(this.file("checkpoint/last.safetensors"))) return "checkpoint";
+    if (await exists(this.file("model.safetensors"))) return "model";
     return (await exists(this.file("run.json"))) ? "begun" : "nothing";
   }
 
-  /** Makes the folder. Throws DataError where that is impossible. */
+  /** Makes the folder, or clears it of half-written files. Throws DataError where that is impossible. */
   async create(): Promise<void> {
     try {
-      await mkdir(this.file("checkpoint"), { recursive: true });
+      await makeFolder(this.file("checkpoint"));
+      for (const path of [this.path, this.file("checkpoint")]) await removeStale(path);
     } catch (error) {
       throw new DataError(`the run folder ${this.path} could not be made: ${messageOf(error)}`);
     }
@@ -105,13 +108,29 @@ export class RunFolder {
   }
 }
 
+const defaultName = (dir: string, model: string) => join("runs", `${basename(resolve(dir))}-${model}`);
+
 /** A new run's folder for pictures in `dir`: the first of `runs/DIR-MODEL`, `…-2`, `…-3` that is free. */
 export async function runFolderFor(dir: string, model: string): Promise<string> {
-  const name = join("runs", `${basename(resolve(dir))}-${model}`);
+  const name = defaultName(dir, model);
   for (let i = 1; ; i++) {
     const path = i === 1 ? name : `${name}-${i}`;
     if (!(await exists(path))) return path;
   }
+}
+
+/** Those of them that are there, the newest first, and the name of the first. */
+export async function defaultFolders(
+  dir: string,
+  model: string,
+): Promise<{ name: string; folders: string[] }> {
+  const name = defaultName(dir, model);
+  const prefix = `${basename(name)}-`;
+  const later = (await readdir("runs").catch(() => [] as string[]))
+    .filter((entry) => entry.startsWith(prefix) && /^[1-9]\d*$/.test(entry.slice(prefix.length)))
+    .map((entry) => Number(entry.slice(prefix.length)))
+    .sort((a, b) => b - a);
+  return { name, folders: [...later.map((n) => `${name}-${n}`), name] };
 }
 
 /** Versions of the software that a run was made with; packages that are not installed are left out. */

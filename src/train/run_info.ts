@@ -30,6 +30,14 @@ export interface RunOptions {
   readonly seed: number;
 }
 
+/** What else a run was asked to do; a resumed run keeps it unless it is asked otherwise. */
+export interface RunSchedule {
+  readonly epochs: number;
+  readonly patience: number;
+  readonly checkpointSeconds: number;
+  readonly strict: boolean;
+}
+
 export interface RunInfo {
   readonly format: 1;
   readonly status: "running" | "interrupted" | "failed" | "finished";
@@ -43,6 +51,8 @@ export interface RunInfo {
   readonly classes: readonly string[];
   readonly preprocessing: Preprocessing;
   readonly options: RunOptions;
+  /** Runs of older versions have none. */
+  readonly schedule?: RunSchedule;
   readonly data: {
     readonly folder: string;
     readonly train: number;
@@ -50,6 +60,8 @@ export interface RunInfo {
     readonly test: number;
     /** Of the paths and their division: a resumed run must have the same. */
     readonly fingerprint: string;
+    /** Of the files' contents; runs of older versions have none. */
+    readonly contents?: string;
     readonly unreadable: readonly { readonly file: string; readonly reason: string }[];
     readonly notes: readonly string[];
   };

@@ -9,6 +9,11 @@ import type { RunOptions } from "./run_info.ts";
 /** Options by name; what is left out (or null) takes its default, or, in a resumed run, the run's own. */
 export type GivenOptions = { readonly [K in keyof RunOptions]?: RunOptions[K] | undefined };
 
+export const MODEL = "densenet121";
+
+/** Shares held out where neither the user nor the folder says otherwise. */
+export const SHARES = { val: 0.2, test: 0.1 };
+
 /** How an option is called on the command line, for messages. */
 export function optionName(key: string): string {
   const names: Record<string, string> = { frozenBatchNorm: "frozen-bn" };
@@ -21,7 +26,7 @@ export function newRunOptions(given: GivenOptions, pretrained: boolean): RunOpti
   const optimizer = given.optimizer ?? "adam";
   const sgd = optimizer === "sgd";
   const options: RunOptions = {
-    model: given.model ?? "densenet121",
+    model: given.model ?? MODEL,
     weights,
     freeze: given.freeze ?? (given.unfrozenBlocks !== undefined || weights !== "none" ? ["trunk"] : ["none"]),
     unfrozenBlocks: given.unfrozenBlocks ?? 0,
@@ -49,18 +54,23 @@ export function newRunOptions(given: GivenOptions, pretrained: boolean): RunOpti
 
 /**
  * The options of a resumed run are those it was begun with. Throws a UsageError naming an option that was given
- * another value now.
+ * another value now. A share that was the default may be given as what it is.
  */
 export function resumedOptions(given: GivenOptions, stored: RunOptions): RunOptions {
+  const named: { val?: number; test?: number } = {};
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined) continue;
+    if ((key === "val" || key === "test") && stored[key] === null && value === SHARES[key]) {
+      named[key] = value;
+      continue;
+    }
     const own = stored[key as keyof RunOptions];
     if (JSON.stringify(own) === JSON.stringify(value)) continue;
     throw new UsageError(
       `${optionName(key)} ${show(value)}: the run was begun with ${show(own)}, and a resumed run keeps that; start a new run for another`,
     );
   }
-  return stored;
+  return { ...stored, ...named };
 }
 
 const show = (v: unknown) => (Array.isArray(v) ? v.join(",") : v === null ? "the default" : String(v));

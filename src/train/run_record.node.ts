@@ -7,7 +7,7 @@ import { adapterName } from "../gpu/device.ts";
 import type { Division } from "./division.node.ts";
 import type { PreparedNetwork } from "./network.ts";
 import { type RunFolder, softwareVersions } from "./run_folder.node.ts";
-import type { RunInfo, RunOptions } from "./run_info.ts";
+import type { RunInfo, RunOptions, RunSchedule } from "./run_info.ts";
 import type { CheckpointStore, Progress } from "./snapshot.ts";
 import type { PreparedPictures } from "./source.ts";
 import type { Score } from "./steps.ts";
@@ -18,6 +18,7 @@ export interface RecordParts {
   readonly division: Division;
   readonly network: PreparedNetwork;
   readonly options: RunOptions;
+  readonly schedule: RunSchedule;
   readonly pictures: PreparedPictures;
   readonly adapter: AdapterSummary;
 }
@@ -106,7 +107,7 @@ export class RunRecord {
 
   #data(): RunInfo["data"] {
     const { division, pictures } = this.#parts;
-    const { folder, fingerprint, notes } = division;
+    const { folder, fingerprint, contents, notes } = division;
     const readable = (part: readonly number[]) => part.filter((i) => !pictures.unreadable.has(i)).length;
     return {
       folder: resolve(folder.root),
@@ -114,13 +115,14 @@ export class RunRecord {
       val: readable(division.val),
       test: readable(division.test),
       fingerprint,
+      contents,
       unreadable: [...pictures.unreadable].map(([i, e]) => ({ file: folder.paths[i], reason: e.message })),
       notes,
     };
   }
 
   async #write(): Promise<void> {
-    const { network, options, division, adapter } = this.#parts;
+    const { network, options, schedule, division, adapter } = this.#parts;
     const { architecture } = network.model;
     await this.folder.writeInfo({
       format: 1,
@@ -134,6 +136,7 @@ export class RunRecord {
       classes: division.folder.classes,
       preprocessing: network.preprocessing,
       options,
+      schedule,
       data: this.#data(),
       metrics: this.#metrics,
       seed: options.seed,

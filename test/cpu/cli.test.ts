@@ -81,7 +81,24 @@ describe("usage errors exit with 2", () => {
     ["shares", () => finetune("--val", "0.6", "--test", "0.5"), /leave no pictures to train on/],
     ["limit below classes", () => finetune("--limit", "2"), /limit 2 is less than one for each of 3 classes/],
     ["group", () => finetune("--group", "("), /group/],
-    ["resume of nothing", () => finetune("--resume"), /resume needs --out/],
+    [
+      "resume of nothing",
+      () => finetune("--resume"),
+      /runs\/pictures-densenet121 holds no run to go on with/,
+    ],
+    [
+      "resume of a folder without a run",
+      () => finetune("--resume", "--out", "nowhere"),
+      /nowhere holds no run to go on with: leave --resume out/,
+    ],
+    ["out among the pictures", () => finetune("--out", join(pictures, "run")), /lies within .*pictures/],
+    ["out that is the pictures", () => finetune("--out", pictures), /lies within .*pictures/],
+    ["no out", () => finetune("--out", ""), /out is an empty text/],
+    [
+      "patience with nothing to wait for",
+      () => finetune("--weights", "none", "--val", "0", "--patience", "2"),
+      /patience needs validation/,
+    ],
     [
       "freeze with blocks",
       () => finetune("--freeze", "none", "--unfrozen-blocks", "1"),

@@ -147,7 +147,10 @@ describe("a run's options", () => {
   });
   test("a resumed run keeps its own", () => {
     const stored = newRunOptions({ lr: 0.5, freeze: ["features.conv0"] }, false);
-    expect(resumedOptions({ lr: 0.5 }, stored)).toBe(stored);
+    expect(resumedOptions({ lr: 0.5 }, stored)).toEqual(stored);
+    // The shares were the default, which may be named.
+    expect(resumedOptions({ val: 0.2, test: 0.1 }, stored)).toEqual({ ...stored, val: 0.2, test: 0.1 });
+    expect(() => resumedOptions({ val: 0.3 }, stored)).toThrow(/val 0.3: the run was begun with the default/);
     expect(() => resumedOptions({ frozenBatchNorm: "batch" }, stored)).toThrow(
       /frozen-bn batch: the run was begun with running/,
     );

@@ -162,8 +162,16 @@ describe("a run", () => {
     });
     expect(stopped.code).toBe(1);
     expect(stopped.err).toMatch(/thaw: interrupted: a checkpoint is in .*stopped\/checkpoint/);
-    const resumed = await thaw([...args, "--resume"]);
+    // The command that it names is enough: everything else, the number of epochs too, is the run's own.
+    const command = /go on by: thaw (finetune .* --resume)$/.exec(stopped.err.trim())?.[1];
+    await put(at("stopped/checkpoint/last.safetensors.999999999-abc.tmp"), new Uint8Array(9));
+    const resumed = await thaw([...(command as string).split(" "), "--json"]);
     expect(resumed.code, resumed.err).toBe(0);
+    // What a killed process left half-written is gone.
+    expect((await readdir(at("stopped/checkpoint"))).sort()).toEqual([
+      "best.safetensors",
+      "last.safetensors",
+    ]);
     expect((await bytes(at("stopped"))).equals(await bytes(at("run")))).toBe(true);
     const more = await thaw([...args, "--epochs", "4", "--resume"]);
     const lines = more.lines();
@@ -188,6 +196,11 @@ describe("a run", () => {
     const fewer = await thaw(quick(at("fewer"), at("run"), "--resume"));
     expect(fewer.code).toBe(1);
     expect(fewer.err).toMatch(/fewer does not hold the pictures/);
+    await cp(pictures, at("changed"), { recursive: true });
+    await cp(at("changed/red/red-001.png"), at("changed/red/red-000.png"));
+    const changed = await thaw(quick(at("changed"), at("run"), "--resume"));
+    expect(changed.code).toBe(1);
+    expect(changed.err).toMatch(/pictures in .*changed were changed since .*run was begun/);
   });
 
   test("starts from another run, its trunk frozen and bit-identical", async () => {
