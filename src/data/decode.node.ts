@@ -7,6 +7,7 @@ import { DataError, messageOf, ThawError } from "../core/error.ts";
 import type { DecodeOptions } from "./decode.ts";
 import { type Picture, rgbFrom, rgbFromCmyk } from "./picture.ts";
 import { jpegComponents, type PictureFormat, sniff } from "./sniff.ts";
+import { Turns } from "./turns.ts";
 
 type SharpModule = (input: Uint8Array, options: SharpOptions) => Sharp;
 
@@ -71,6 +72,12 @@ async function isCmyk(bytes: Uint8Array, format: PictureFormat, open: () => Shar
   return space === "cmyk";
 }
 
+/**
+ * libvips writes the messages of all threads into one buffer, so beside other decodes a failure may come with another
+ * picture's reason, or with none: what fails is decoded once more alone, to be told by its own.
+ */
+const turns = new Turns();
+
 /** `decode` of decode.ts for bytes already in memory; `name` is what messages call them. */
 export async function decodeBytes(
   bytes: Uint8Array,
@@ -80,20 +87,30 @@ export async function decodeBytes(
   const limit = options.pixelLimit ?? PIXEL_LIMIT;
   const format = refuse(bytes, name);
   const sharp = await loadSharp();
-  const open = () =>
-    sharp(bytes, { failOn: "error", ignoreIcc: true, autoOrient: true, limitInputPixels: limit, pages: 1 });
+  const pixels = () => pixelsOf(bytes, format, sharp, limit);
   try {
-    const cmyk = await isCmyk(bytes, format, open);
-    const pipeline = cmyk
-      ? open().pipelineColourspace("cmyk").toColourspace("cmyk")
-      : open().removeAlpha().toColourspace("srgb");
-    const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
-    if (cmyk && info.channels === 4) return rgbFromCmyk(data, info.height, info.width);
-    return rgbFrom(data, info.height, info.width, info.channels);
+    return await turns.beside(pixels).catch(() => turns.alone(pixels));
   } catch (error) {
     if (error instanceof ThawError) throw error;
     throw new DataError(`${name} (${format.toUpperCase()}) cannot be decoded: ${reasonOf(error, limit)}`);
   }
+}
+
+async function pixelsOf(
+  bytes: Uint8Array,
+  format: PictureFormat,
+  sharp: SharpModule,
+  limitInputPixels: number,
+): Promise<Picture> {
+  const open = () =>
+    sharp(bytes, { failOn: "error", ignoreIcc: true, autoOrient: true, limitInputPixels, pages: 1 });
+  const cmyk = await isCmyk(bytes, format, open);
+  const pipeline = cmyk
+    ? open().pipelineColourspace("cmyk").toColourspace("cmyk")
+    : open().removeAlpha().toColourspace("srgb");
+  const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
+  if (cmyk && info.channels === 4) return rgbFromCmyk(data, info.height, info.width);
+  return rgbFrom(data, info.height, info.width, info.channels);
 }
 
 /** `decode` of decode.ts for a file. */

@@ -146,6 +146,29 @@ describe("files that are no pictures are named, with the reason", () => {
     expect(text).toBe("(JPEG) cannot be decoded: the file is cut short (premature end of JPEG image)");
   });
 
+  it("by their own reason, whatever is decoded beside them", async () => {
+    const names = ["rgb420.jpg", "progressive.jpg", "rgba.png", "lossy.webp", "palette.gif"];
+    const half = (name: string) => {
+      const whole = readFileSync(join(images, name));
+      return whole.subarray(0, Math.floor(whole.length * 0.6));
+    };
+    const reason = (name: string) =>
+      decode(half(name), { name }).then(
+        () => expect.fail(`${name} was decoded`),
+        (e: Error) => e.message,
+      );
+    const alone: string[] = [];
+    for (const name of names) alone.push(await reason(name));
+    expect(new Set(alone).size).toBe(names.length);
+    for (let round = 0; round < 10; round++) {
+      const many = Array.from({ length: 40 }, (_, i) => i % names.length);
+      const good = many.map((i) => decode(readFileSync(join(images, names[i]))));
+      const told = await Promise.all(many.map((i) => reason(names[i])));
+      expect(told).toEqual(many.map((i) => alone[i]));
+      await Promise.all(good);
+    }
+  });
+
   it("a PNG with a wrong checksum in its pixels", async () => {
     const bytes = Buffer.from(readFileSync(join(images, "rgba.png")));
     bytes[bytes.length - 13] ^= 1;
