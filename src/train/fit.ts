@@ -166,7 +166,7 @@ class Run {
       });
       p.seconds = elapsed();
       this.#pace.trained(p.sums.count);
-      this.#tell();
+      this.#tell(p.batch - tally.pending);
     };
     this.#pace.begin(p.sums.count);
     let told = performance.now();
@@ -194,8 +194,9 @@ class Run {
     if (signal?.aborted) await this.#stop();
   }
 
-  #tell(): void {
-    const { sums, epoch, batch } = this.#progress;
+  /** Tells how far the epoch is: `batch` of its batches are in the sums. */
+  #tell(batch: number): void {
+    const { sums, epoch } = this.#progress;
     const { epochs, onEvent } = this.#options;
     if (sums.count === 0) return;
     onEvent?.({

@@ -58,6 +58,11 @@ export class Tally {
     this.#pending.push({ result, count, where });
   }
 
+  /** Results that are not in the sums yet. */
+  get pending(): number {
+    return this.#pending.length;
+  }
+
   get full(): boolean {
     return this.#pending.length >= MAX_PENDING;
   }

@@ -66,6 +66,28 @@ describe("fit", () => {
     expect(Math.max(...other.w.map((w, i) => Math.abs(w - large.w[i])))).toBeGreaterThan(1e-3);
   });
 
+  test("tells of batches whose losses are known, of the last one at the end only", async () => {
+    const m = new Net();
+    const own = source(16, 2);
+    let given = 0;
+    const slow: train.BatchSource = {
+      ...own,
+      async *epoch(epoch) {
+        for await (const batch of own.epoch(epoch)) {
+          await new Promise((done) => setTimeout(done, 90));
+          given++;
+          yield batch;
+        }
+      },
+    };
+    const told: (readonly [number, number])[] = [];
+    const onEvent = (e: train.FitEvent) => e.event === "step" && told.push([e.batch, given]);
+    await train.fit(m, slow, { epochs: 1, optimizer: sgd(m), onEvent });
+    expect(told.length).toBeGreaterThan(1);
+    expect(told.at(-1)).toEqual([8, 8]);
+    for (const [batch, after] of told.slice(0, -1)) expect(batch).toBe(after - 2);
+  });
+
   test("gradients are clipped to the norm", async () => {
     const m = new Net();
     const before = await values(m);
