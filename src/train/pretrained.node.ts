@@ -1,7 +1,7 @@
 // Which weights a fine-tune starts from: none, the architecture's ImageNet weights, a weight file, or a finished run.
 
 import { stat } from "node:fs/promises";
-import { DataError } from "../core/error.ts";
+import { DataError, nearest } from "../core/error.ts";
 import { read } from "../weights/index.ts";
 import { findKnown, type KnownWeights, manifest, openKnown } from "../weights/known.node.ts";
 import type { Pretrained } from "./network.ts";
@@ -32,7 +32,11 @@ export async function openPretrained(weights: string, model: string): Promise<Pr
     return { dict: await read(path), source: path };
   }
   const found = await stat(weights).catch(() => null);
-  if (!found) throw new DataError(`weights ${weights}: there is no such file (or write none, or imagenet)`);
+  if (!found) {
+    const near = nearest(weights, ["none", "imagenet"]);
+    const instead = near ? `; did you mean ${near}?` : " (or write none, or imagenet)";
+    throw new DataError(`weights ${weights}: there is no such file${instead}`);
+  }
   if (!found.isDirectory()) return { dict: await read(weights), source: weights };
   const folder = new RunFolder(weights);
   const { model: own, classes, preprocessing } = await folder.readInfo();

@@ -146,6 +146,12 @@ describe("folders and files that cannot be used exit with 1", () => {
   });
   test("a missing weight file", () =>
     refused(["finetune", pictures, "--weights", "mine.pth"], 1, /mine\.pth: there is no such file/));
+  test("weights that are nearly a word", () =>
+    refused(
+      ["finetune", pictures, "--weights", "imagnet"],
+      1,
+      /imagnet: there is no such file; did you mean imagenet\?/,
+    ));
   test("ImageNet weights that are not here say where to put them", async () => {
     const r = await thaw(["finetune", pictures, "--weights", "imagenet"], {
       env: { THAW_CACHE: join(folder.path, "cache") },
