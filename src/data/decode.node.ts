@@ -25,10 +25,9 @@ function loadSharp(): Promise<SharpModule> {
   return loading;
 }
 
-const firstLine = (error: unknown) => messageOf(error).split("\n")[0].trim();
+type Limit = Required<Pick<DecodeOptions, "pixelLimit">>;
 
-/** Twice Pillow's MAX_IMAGE_PIXELS: where Pillow raises DecompressionBombError. */
-const PIXEL_LIMIT = 178_956_970;
+const firstLine = (error: unknown) => messageOf(error).split("\n")[0].trim();
 
 async function read(path: string): Promise<Uint8Array> {
   try {
@@ -82,9 +81,8 @@ const turns = new Turns();
 export async function decodeBytes(
   bytes: Uint8Array,
   name: string,
-  options: DecodeOptions = {},
+  { pixelLimit: limit }: Limit,
 ): Promise<Picture> {
-  const limit = options.pixelLimit ?? PIXEL_LIMIT;
   const format = refuse(bytes, name);
   const sharp = await loadSharp();
   const pixels = () => pixelsOf(bytes, format, sharp, limit);
@@ -114,6 +112,6 @@ async function pixelsOf(
 }
 
 /** `decode` of decode.ts for a file. */
-export async function decodeFile(path: string, options: DecodeOptions = {}): Promise<Picture> {
+export async function decodeFile(path: string, options: Limit): Promise<Picture> {
   return decodeBytes(await read(path), path, options);
 }

@@ -1,6 +1,7 @@
 // Pictures from files to batches of bytes: the public names of src/data.
 export { type CachedDataset, cached, DEFAULT_CACHE_BYTES } from "./cache.ts";
 export { type DecodeOptions, decode } from "./decode.ts";
+export { type Drawable, drawn, isDrawable } from "./drawn.ts";
 export { centerCropOffset, resizeShortSide } from "./geometry.ts";
 export { groupsOf } from "./groups.ts";
 export {

@@ -3,7 +3,10 @@
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 import {
   checkPicture,
+  type Drawable,
   decode,
+  drawn,
+  isDrawable,
   normalizePictures,
   type Picture,
   prepare,
@@ -27,8 +30,11 @@ interface Pixels {
   readonly height: number;
 }
 
-/** What `predict` takes: in Node a file's path or its bytes; anywhere decoded RGB pixels or a canvas' ImageData. */
-export type ImageInput = string | Uint8Array | Picture | Pixels;
+/**
+ * What `predict` takes: a picture file's bytes or the Blob of one, decoded RGB pixels, ImageData; in Node also a file's
+ * path; in a page also an <img>, a canvas or an ImageBitmap.
+ */
+export type ImageInput = string | Uint8Array | Blob | Picture | Pixels | Drawable;
 
 export interface ClassProbability {
   readonly class: string;
@@ -114,12 +120,15 @@ async function pictureOf(image: ImageInput): Promise<Picture> {
 }
 
 async function opened(image: ImageInput): Promise<Picture> {
-  if (typeof image === "string" || image instanceof Uint8Array) return decode(image);
-  const { data, width, height } = image ?? {};
+  if (typeof image === "string" || image instanceof Uint8Array || image instanceof Blob) return decode(image);
+  if (isDrawable(image)) return drawn(image);
+  const { data, width, height } = (image ?? {}) as Partial<Pixels>;
   const clamped = data instanceof Uint8ClampedArray;
-  if (!clamped && !(data instanceof Uint8Array))
-    throw new UsageError("predict: expected a path, a file's bytes, RGB pixels, or ImageData");
-  return rgbFrom(data, height, width, clamped ? 4 : 3);
+  if (!clamped && !((data as unknown) instanceof Uint8Array))
+    throw new UsageError(
+      "predict: expected a path, a file's bytes or Blob, RGB pixels, ImageData, or in a page an <img>, a canvas or an ImageBitmap",
+    );
+  return rgbFrom(data as Pixels["data"], height as number, width as number, clamped ? 4 : 3);
 }
 
 /**
