@@ -64,7 +64,12 @@ function joined(args: readonly string[], options: Options, least: number): strin
       throw new UsageError(`${token} needs a value${spec.value ? `, ${spec.value}` : ""}`);
     }
     out.push(`${token}=${args[++i]}`);
-    if (spec.kind !== "list" || ALONE.includes(args[i])) continue;
+    if (spec.kind !== "list") continue;
+    if (ALONE.includes(args[i])) {
+      if (ALONE.includes(args[i + 1]))
+        throw new UsageError(`${token} ${args[i]} stands alone, but ${args[i + 1]} follows it`);
+      continue;
+    }
     for (borrowed = []; args[i + 1] !== undefined && !isOption(args[i + 1]); ) {
       borrowed.push(out.push(`${token}=${args[++i]}`) - 1);
     }

@@ -34,11 +34,15 @@ export function command<const O extends Options>(c: Command<O>): Command {
 }
 
 /** Throws UsageError when there are too few or too many arguments. */
-export function checkArguments({ name, usage, arguments: { least, most } }: Command, given: number): void {
-  if (given < least)
-    throw new UsageError(`thaw ${name} needs ${usage.replace(/ \[options\]$/, "")}; see thaw ${name} --help`);
-  if (given > most)
-    throw new UsageError(
-      `thaw ${name} takes ${usage.replace(/ \[options\]$/, "") || "no arguments"}, but there are ${given}; see thaw ${name} --help`,
-    );
+export function checkArguments(c: Command, given: readonly string[]): void {
+  const { least, most } = c.arguments;
+  const wanted = c.usage.replace(/\s*\[options\]$/, "") || "no arguments";
+  if (given.length < least) throw new UsageError(`thaw ${c.name} needs ${wanted}; see thaw ${c.name} --help`);
+  if (given.length <= most) return;
+  const surplus = given.slice(most);
+  const many =
+    surplus.length === 1
+      ? `${surplus[0]} is one too many`
+      : `${surplus.join(" ")} are ${surplus.length} too many`;
+  throw new UsageError(`thaw ${c.name} takes ${wanted}: ${many}; see thaw ${c.name} --help`);
 }

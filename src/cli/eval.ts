@@ -1,7 +1,7 @@
 // thaw eval: a run's classifier on a folder of labelled pictures.
 
 import { resolve } from "node:path";
-import { DataError } from "../core/error.ts";
+import { DataError, nearest, UsageError } from "../core/error.ts";
 import { type ImageFolder, imageFolder } from "../data/index.ts";
 import { evaluate, loadRun, pictureSource, preparePictures, type RunClassifier } from "../train/index.ts";
 import { confusionMatrix, perClass, predictions, topK } from "../train/metrics.ts";
@@ -29,25 +29,32 @@ export const evaluation = command({
   more: "DIR has a sub-folder for each class, called as in the run; not every class need be there.",
   options: OPTIONS,
   arguments: { least: 2, most: 2 },
-  async run({ values, positionals: [path, dir], out }) {
+  async run({ values, positionals: [path, dir], out, signal }) {
+    const batchSize = values["batch-size"] ?? 32;
+    if (batchSize < 1)
+      throw new UsageError(`--batch-size must be a whole number of at least 1, not ${batchSize}`);
     const run = await loadRun(path);
     const folder = await imageFolder(dir, { classes: run.classes });
     const indices = chosen(folder, values.part);
-    const own = run.info.data;
-    if (own.folder === resolve(dir)) out.say("note: the run was trained on most of these pictures");
+    const seen = run.info.data.folder === resolve(dir) ? seenBefore(values.part) : null;
+    if (seen) out.say(`note: ${seen}`);
     const left: { file: string; reason: string }[] = [];
     const pictures = await preparePictures(folder, run.info.preprocessing, {
       indices,
       strict: values.strict,
-      onProgress: (done, total) => out.progress("pictures", done, total),
+      onProgress: (done, total) => {
+        signal.throwIfAborted();
+        out.progress("pictures", done, total);
+      },
       onUnreadable: (error, i) => {
         left.push({ file: folder.path(i), reason: error.message });
         out.say(`left out: ${error.message}`);
       },
     });
-    const source = pictureSource(pictures, indices, { batchSize: values["batch-size"] ?? 32 });
+    const source = pictureSource(pictures, indices, { batchSize });
     const result = await evaluate(run.model, source, {
       logits: true,
+      signal,
       onProgress: (done, total) => out.progress("eval", done, total),
     });
     report(out, path, run, result, left);
@@ -58,8 +65,24 @@ function chosen(folder: ImageFolder, part: string | undefined): number[] {
   const all = Array.from({ length: folder.length }, (_, i) => i);
   if (part === undefined) return all;
   const own = all.filter((i) => folder.parts?.[i] === part);
-  if (own.length === 0) throw new DataError(`${folder.root} has no part called ${part}`);
+  if (own.length === 0) {
+    const parts = [...new Set(folder.parts ?? [])];
+    const near = nearest(part, parts);
+    const there = near
+      ? `did you mean ${near}?`
+      : parts.length > 0
+        ? `it has ${parts.join(", ")}`
+        : "it is not divided";
+    throw new DataError(`${folder.root} has no part called ${part}; ${there}`);
+  }
   return own;
+}
+
+/** What the run itself did with a part of its own folder, or with all of it; null for the part that it never saw. */
+function seenBefore(part: string | undefined): string | null {
+  if (part === "test") return null;
+  if (part === "val") return "the run's best epoch was chosen by these pictures";
+  return `the run was trained on ${part === "train" ? "" : "most of "}these pictures`;
 }
 
 function report(

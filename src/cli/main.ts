@@ -84,7 +84,7 @@ async function dispatch(args: readonly string[]): Promise<void> {
     process.stdout.write(`${helpOf(chosen)}\n`);
     return;
   }
-  checkArguments(chosen, positionals.length);
+  checkArguments(chosen, positionals);
   const out = new Output(Boolean(values["json"]), process.stdout, process.stderr);
   const controller = interruptible();
   const { signal } = controller;
@@ -117,9 +117,12 @@ export async function main(args: readonly string[]): Promise<number> {
 
 const isMain = process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
 if (isMain) {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    whenUnread();
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      // What is written after the first refusal is refused as well.
+      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+      whenUnread();
+    });
+  }
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -21,6 +21,7 @@ export class Output {
   #bar = false;
   #told = Number.NEGATIVE_INFINITY;
   #about = "";
+  #ended = false;
 
   constructor(json: boolean, out: Stream, err: Stream, now: () => number = () => performance.now()) {
     this.json = json;
@@ -57,12 +58,20 @@ export class Output {
       this.#bar = true;
       return;
     }
+    if (this.#isDue(about, done, total)) this.#err.write(`${about} ${done}/${total}${tail}\n`);
+  }
+
+  /** Whether a plain line is written: at the end in any case, else now and then, and soon where something begins. */
+  #isDue(about: string, done: number, total: number): boolean {
     const now = this.#now();
-    const due = about === this.#about ? PLAIN_SECONDS * 1000 : 0;
-    if (now - this.#told < due || (due === 0 && done < total && now - this.#told < 1000)) return;
+    const other = about !== this.#about;
+    const ended = done >= total;
+    if (ended && !other && this.#ended) return false;
+    if (!ended && now - this.#told < (other ? 1000 : PLAIN_SECONDS * 1000)) return false;
     this.#told = now;
     this.#about = about;
-    this.#err.write(`${about} ${done}/${total}${tail}\n`);
+    this.#ended = ended;
+    return true;
   }
 
   /** Takes the bar away, so that a line can be written. */

@@ -1,6 +1,6 @@
 // thaw predict: the likeliest classes of pictures; a folder of them becomes a table in CSV.
 
-import { readdir, stat, writeFile } from "node:fs/promises";
+import { open, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf, ThawError, UsageError } from "../core/error.ts";
 import { pictureFiles } from "../data/index.ts";
@@ -11,7 +11,11 @@ import { type Output, percent, plural } from "./output.ts";
 
 const OPTIONS = {
   top: { kind: "whole", value: "K", help: "how many classes (default 5; in a table 1)" },
-  csv: { kind: "text", value: "FILE", help: "write the table there instead of on standard output" },
+  csv: {
+    kind: "text",
+    value: "FILE",
+    help: "write the table there instead of on standard output; with --json, as well as the lines",
+  },
   strict: { kind: "flag", help: "stop at a picture that cannot be read, instead of leaving it out" },
 } as const satisfies Options;
 
@@ -33,9 +37,12 @@ export const prediction = command({
     if (values.top !== undefined && values.top < 1)
       throw new UsageError(`--top must be a whole number of at least 1, not ${values.top}`);
     const { files, folders } = await listed(images);
-    const asTable = (folders > 0 || values.csv !== undefined) && !out.json;
+    const { csv } = values;
+    if (csv !== undefined) await checkWritable(csv);
+    const asTable = csv !== undefined || (folders > 0 && !out.json);
+    const asLines = out.json || !asTable;
     const run = await loadRun(path);
-    const k = Math.min(values.top ?? (asTable ? 1 : 5), run.classes.length);
+    const most = (usual: number) => Math.min(values.top ?? usual, run.classes.length);
     const rows: Row[] = [];
     let failed = 0;
     for (let at = 0; at < files.length; at += CHUNK) {
@@ -49,13 +56,13 @@ export const prediction = command({
           out.say(`thaw: ${p.message}`);
           continue;
         }
-        const row = { file: part[i], top: p.top.slice(0, k) };
-        rows.push(row);
-        if (!asTable) out.result(row, textOf(row));
+        const row = { file: part[i], top: p.top.slice(0, most(5)) };
+        if (asTable) rows.push({ ...row, top: row.top.slice(0, most(1)) });
+        if (asLines) out.result(row, textOf(row));
       }
       if (files.length > CHUNK) out.progress("predict", Math.min(at + CHUNK, files.length), files.length);
     }
-    if (asTable) await writeTable(out, rows, k, values.csv);
+    if (asTable) await writeTable(out, rows, most(1), csv);
     if (failed === files.length || (failed > 0 && folders === 0))
       throw new ThawError(`${plural(failed, "picture")} of ${files.length} could not be read`);
     if (failed > 0)
@@ -105,6 +112,17 @@ async function predictions(
 
 const textOf = ({ file, top }: Row) =>
   [file, ...top.map((t) => `  ${percent(t.p).padStart(6)}  ${t.class}`)].join("\n");
+
+/** Throws DataError unless the file could be written: better now than after hours of work. Leaves it as it was. */
+async function checkWritable(path: string): Promise<void> {
+  const there = await stat(path).catch(() => null);
+  try {
+    await (await open(path, "a")).close();
+    if (!there) await rm(path);
+  } catch (error) {
+    throw new DataError(`${path} cannot be written: ${messageOf(error)}`);
+  }
+}
 
 /** RFC 4180: quotes where there is a comma, a quote or a line's end. */
 const field = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

@@ -1,6 +1,6 @@
 // From what a user asks of a fine-tune to the options of the run: defaults, checks, and what a resumed run keeps.
 
-import { UsageError } from "../core/error.ts";
+import { nearest, UsageError } from "../core/error.ts";
 import { checkName } from "../models/index.ts";
 import { parseHead } from "./head.ts";
 import { checkPolicy } from "./policy.ts";
@@ -113,8 +113,9 @@ function check(o: RunOptions, given: GivenOptions): void {
 }
 
 function oneOf(name: string, value: string, values: readonly string[]): void {
-  if (!values.includes(value))
-    throw new UsageError(
-      `${name} must be ${values.slice(0, -1).join(", ")} or ${values.at(-1)}, not ${value}`,
-    );
+  if (values.includes(value)) return;
+  const near = nearest(value, values);
+  throw new UsageError(
+    `${name} must be ${values.slice(0, -1).join(", ")} or ${values.at(-1)}, not ${value}${near ? `; did you mean ${near}?` : ""}`,
+  );
 }

@@ -58,7 +58,13 @@ describe("usage errors exit with 2", () => {
     ["unknown command", () => ["finetun"], /no command finetun; did you mean thaw finetune\?/],
     ["unknown option", () => finetune("--epoch", "2"), /no option --epoch; did you mean --epochs\?/],
     ["no folder", () => ["finetune"], /needs DIR/],
-    ["two folders", () => finetune("other"), /takes DIR, but there are 2/],
+    ["two folders", () => finetune("other"), /takes DIR: other is one too many/],
+    ["an argument too many", () => ["models", "x"], /takes no arguments: x is one too many/],
+    [
+      "two words that stand alone",
+      () => finetune("--freeze", "none", "trunk"),
+      /--freeze none stands alone, but trunk follows it/,
+    ],
     ["batch size 0", () => finetune("--batch-size", "0"), /batch-size .*at least 1, not 0/],
     ["half a batch", () => finetune("--batch-size", "2.5"), /--batch-size must be a whole number, not 2.5/],
     ["lr banana", () => finetune("--lr", "banana"), /--lr must be a number, not banana/],
@@ -75,7 +81,11 @@ describe("usage errors exit with 2", () => {
     ["epochs 0", () => finetune("--epochs", "0"), /epochs must be a whole number of at least 1, not 0/],
     ["unknown head", () => finetune("--head", "mlp:"), /head mlp:: a part is empty/],
     ["frozen-bn", () => finetune("--frozen-bn", "never"), /--frozen-bn must be running or batch, not never/],
-    ["optimizer", () => finetune("--optimizer", "adm"), /optimizer must be adam, adamw or sgd, not adm/],
+    [
+      "optimizer",
+      () => finetune("--optimizer", "adm"),
+      /optimizer must be adam, adamw or sgd, not adm; did you mean adam\?/,
+    ],
     ["momentum of adam", () => finetune("--momentum", "0.5"), /momentum is an option of sgd/],
     ["seed", () => finetune("--seed", "-3"), /seed must be .*at least 0, not -3/],
     ["shares", () => finetune("--val", "0.6", "--test", "0.5"), /leave no pictures to train on/],
@@ -98,6 +108,11 @@ describe("usage errors exit with 2", () => {
       "patience with nothing to wait for",
       () => finetune("--weights", "none", "--val", "0", "--patience", "2"),
       /patience needs validation/,
+    ],
+    [
+      "a batch of none",
+      () => ["eval", "run", pictures, "--batch-size", "0"],
+      /--batch-size .*at least 1, not 0/,
     ],
     [
       "freeze with blocks",
@@ -164,6 +179,20 @@ describe("folders and files that cannot be used exit with 1", () => {
     refused(["predict", pictures, "x.png"], 1, /there is no such file or folder|not a run folder/));
   test("eval of a folder that is no run", () =>
     refused(["eval", pictures, pictures], 1, /pictures is not a run folder: it has no run\.json/));
+  test("a table that cannot be written is refused before anything is computed", () =>
+    refused(
+      ["predict", "run", join(pictures, "red/red-000.png"), "--csv", "no/where.csv"],
+      1,
+      /no\/where\.csv cannot be written/,
+    ));
+  test("a run whose run.json is damaged", async () => {
+    const run = join(folder.path, "damaged");
+    await put(join(run, "run.json"), '{"format": 99}');
+    const picture = join(pictures, "red/red-000.png");
+    await refused(["predict", run, picture], 1, /damaged\/run\.json has format 99/);
+    await put(join(run, "run.json"), "{}");
+    await refused(["eval", run, pictures], 1, /damaged\/run\.json does not describe a run/);
+  });
   test("no stack without --debug, one with it", async () => {
     const r = await thaw(["finetune", "nowhere", "--debug"]);
     expect(r.err).toMatch(/^thaw: .*\n.*\n\s+at /s);

@@ -189,6 +189,13 @@ describe("what is shown", () => {
     const plain = new Output(true, stream(out, false), stream(lines, false), () => now);
     for (now = 0; now < 30_000; now += 500) plain.progress("x", now / 500, 60);
     expect(lines.length).toBe(3);
+    // The end is always told, and once.
+    now += 10;
+    for (let i = 0; i < 3; i++) plain.progress("x", 60, 60);
+    plain.progress("y", 1, 5);
+    plain.progress("y", 5, 5);
+    plain.progress("z", 3, 3);
+    expect(lines.slice(3)).toEqual(["x 60/60\n", "y 5/5\n", "z 3/3\n"]);
     plain.result({ a: 1 }, "text");
     expect(out.at(-1)).toBe('{"a":1}\n');
   });
