@@ -1,11 +1,9 @@
 // Constructors of plain Python values that checkpoints contain, each as a function of data, and the few lower-case
 // callables whose "objects" may stay inert records. Tensors are in rebuild.ts, NumPy's in numpy.ts.
 
-import { type Call, copyItems, count, itemsOf } from "./arguments.ts";
+import { type Call, copyItems, itemsOf } from "./arguments.ts";
 import type { PickleHost } from "./pickle.ts";
 import { describe, PyDict, PyGlobal, PyList, PyRecord, PySet, PyTuple, type PyValue } from "./values.ts";
-
-const MAX_DEVICE = 64;
 
 const dict: Call = (host, args) => copyItems(host, new PyDict(), args[0]);
 const tuple: Call = (host, args) => new PyTuple(args.length ? [...itemsOf(host, args[0], "tuple")] : []);
@@ -36,16 +34,7 @@ const bytes: Call = (host, args) => {
   return latin1(host, args[0], args[1]);
 };
 
-/** `torch.device("cuda", 0)`: a text of its parts. */
-const device: Call = (host, args) => {
-  const [type, index] = args;
-  if (typeof type !== "string" || type.length > MAX_DEVICE || args.length > 2) {
-    throw host.source.error(
-      "its pickle makes a torch.device of something else than a short name and a number",
-    );
-  }
-  return args.length === 1 ? type : `${type}:${count(host, index, "the number of a device")}`;
-};
+const device: Call = (_host, args) => args.map((a) => (typeof a === "string" ? a : String(a))).join(":");
 
 const loadFromBytes: Call = (host, args) => {
   if (!(args[0] instanceof Uint8Array))
@@ -55,10 +44,9 @@ const loadFromBytes: Call = (host, args) => {
 
 /** `copyreg.__newobj__`: an empty object of a class. */
 const newObject: Call = (host, args) => {
-  const type = args[0];
+  const [type, ...rest] = args;
   if (!(type instanceof PyGlobal)) throw host.source.error(`its pickle makes an object of ${describe(type)}`);
-  host.limits.step(args.length);
-  return new PyRecord(type, args.slice(1));
+  return new PyRecord(type, rest);
 };
 
 /** `copyreg._reconstructor(class, base, content)`, protocols 0 and 1: an object, with the items of a dict or list. */

@@ -139,8 +139,6 @@ function global(m: Machine, module: string, member: string): void {
 function newObjectWithKeywords(m: Machine): void {
   const keywords = m.pop();
   const args = popTuple(m);
-  // A copy: two bytes recall a tuple of any length, so each copy counts as work.
-  m.host.limits.step(args.length);
   m.push(construct(m.host, m.pop(), keywords instanceof PyDict ? [...args, keywords] : args, "new"));
 }
 

@@ -5,8 +5,15 @@
 import { DataError } from "../core/error.ts";
 import { keysOf } from "./json_keys.ts";
 import { Cursor, Source } from "./source.ts";
-import { elementsAt } from "./tensor_data.ts";
-import { bytesOf, countOf, type Skipped, type WeightDType, type WeightEntry, type Weights } from "./types.ts";
+import {
+  bytesOf,
+  countOf,
+  type Skipped,
+  viewAs,
+  type WeightDType,
+  type WeightEntry,
+  type Weights,
+} from "./types.ts";
 
 /** The longest header that the reference reader accepts. */
 export const MAX_HEADER = 100_000_000;
@@ -142,7 +149,7 @@ function readEntry(
   if (end > data.length)
     throw wrong(`ends at byte ${end} of the data, which has ${data.length}: the file is cut short`);
   const dtype = DTYPES.get(type);
-  if (dtype) file.tensors.set(name, entry(source, wrong, data, dtype, shape, begin, end));
+  if (dtype) file.tensors.set(name, entry(wrong, data, dtype, shape, begin, end));
   else if (UNREAD.test(type) && skipUnsupported) file.skipped.push({ name, reason: `is ${type}` });
   else
     throw wrong(
@@ -152,7 +159,6 @@ function readEntry(
 }
 
 function entry(
-  source: Source,
   wrong: (sentence: string) => DataError,
   data: Uint8Array,
   dtype: WeightDType,
@@ -167,7 +173,7 @@ function entry(
       `is ${dtype}[${shape}], which takes ${needed} bytes, but its data_offsets span ${end - begin}`,
     );
   }
-  return { shape, dtype, data: elementsAt(source, dtype, data, begin, count as number) };
+  return { shape, dtype, data: viewAs(dtype, data, begin, count as number) };
 }
 
 /** The entries must follow each other without hole or overlap and end with the data. */

@@ -2,7 +2,7 @@
 // there contiguously, else a copy. All ranges are checked against the real bytes before anything is allocated.
 
 import type { Source } from "./source.ts";
-import { bytesOf, countOf, viewAs, type WeightData, type WeightDType, type WeightEntry } from "./types.ts";
+import { countOf, viewAs, type WeightDType, type WeightEntry } from "./types.ts";
 import type { TensorRef } from "./values.ts";
 
 /** A copy with the bytes of each element of `size` bytes reversed. */
@@ -15,24 +15,9 @@ export function swapBytes(source: Source, bytes: Uint8Array, size: number): Uint
   return out;
 }
 
-/** The same bytes at an address that suits every element type: themselves, or a copy, which is paid for. */
-export function aligned(source: Source, bytes: Uint8Array): Uint8Array {
-  if (bytes.byteOffset % 8 === 0) return bytes;
-  source.spend(bytes.length, "its data");
-  return bytes.slice();
-}
-
-/** `count` elements from byte `offset` on: a view where the address suits them, else a copy, which is paid for. */
-export function elementsAt(
-  source: Source,
-  dtype: WeightDType,
-  bytes: Uint8Array,
-  offset: number,
-  count: number,
-): WeightData {
-  const size = bytesOf(dtype);
-  if ((bytes.byteOffset + offset) % size !== 0) source.spend(count * size, "its data");
-  return viewAs(dtype, bytes, offset, count);
+/** The same bytes at an address that suits every element type: themselves, or a copy. */
+export function aligned(bytes: Uint8Array): Uint8Array {
+  return bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
 }
 
 /** The entry of a tensor called `name`; throws DataError where it reaches outside its storage. */
@@ -50,13 +35,13 @@ export function materialise(source: Source, ref: TensorRef, name: string): Weigh
       `tensor "${name}" ${dtype}[${shape}] (strides [${strides}], offset ${offset}) reaches element ${end - 1} of a storage of ${held}`,
     );
   }
-  const bytes = storage.load();
+  const bytes = aligned(storage.load());
   if (isRowMajor(shape, strides)) {
-    return { shape, dtype, data: elementsAt(source, dtype, bytes, offset * size, count) };
+    return { shape, dtype, data: viewAs(dtype, bytes, offset * size, count) };
   }
   source.spend(count * size, `tensor "${name}" ${dtype}[${shape}]`);
   const out = new Uint8Array(count * size);
-  gather(aligned(source, bytes), out, ref);
+  gather(bytes, out, ref);
   return { shape, dtype, data: viewAs(dtype, out, 0, count) };
 }
 

@@ -38,7 +38,7 @@ interface Archive {
 function folderOf(zip: Zip): string {
   const { source } = zip;
   const names = [...zip.members.keys()];
-  if (names.some((n) => /^([^/]*\/)?(constants\.pkl$|code\/.*\.py$)/.test(n))) {
+  if (names.some((n) => /^[^/]*\/?(constants\.pkl|code\/)/.test(n))) {
     throw source.error(
       "is a TorchScript archive (a compiled program, not only weights); in Python, save model.state_dict() with torch.save instead",
     );
@@ -89,7 +89,7 @@ function persistent(host: PickleHost, archive: Archive, id: PyValue): PyValue {
   if (!load) {
     load = once(() => {
       const bytes = readMember(zip, found);
-      return archive.bigEndian() ? swapBytes(zip.source, bytes, type.bytes) : aligned(zip.source, bytes);
+      return archive.bigEndian() ? swapBytes(zip.source, bytes, type.bytes) : aligned(bytes);
     });
     loads.set(cacheKey, load);
   }

@@ -156,8 +156,6 @@ export function readMember(zip: Zip, member: ZipMember): Uint8Array {
       `its member ${name} is stored but has two sizes, ${member.packed} and ${member.size} bytes`,
     );
   }
-  // Members may overlap: what is read of the file again and again must be paid for as well.
-  if (member.method === 0) source.spend(packed.length, `its member ${name}`);
   const bytes = member.method === 0 ? packed : inflate(source, member, packed);
   if (zip.verify && crc32(bytes) !== member.crc) {
     throw source.error(`its member ${name} is damaged (its CRC-32 does not match)`);
