@@ -51,5 +51,6 @@ export function counts(host: PickleHost, value: PyValue | undefined, what: strin
       `its pickle gives ${describe(value)} as ${what}, not a tuple of at most 64 numbers`,
     );
   }
+  host.limits.step(value.items.length);
   return value.items.map((item) => count(host, item, what));
 }

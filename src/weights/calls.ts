@@ -34,7 +34,20 @@ const bytes: Call = (host, args) => {
   return latin1(host, args[0], args[1]);
 };
 
-const device: Call = (_host, args) => args.map((a) => (typeof a === "string" ? a : String(a))).join(":");
+/** Longer than the name of any kind of device. */
+const MAX_DEVICE = 32;
+
+/** `torch.device(kind[, index])`, as "cuda:0": one short text and a number, for a join of long texts multiplies them. */
+const device: Call = (host, args) => {
+  const [kind, index] = args;
+  const fits = typeof kind === "string" && kind.length <= MAX_DEVICE && args.length <= 2;
+  if (!fits || !(index === undefined || index === null || Number.isSafeInteger(index))) {
+    throw host.source.error(
+      `its pickle makes a torch.device of ${args.slice(0, 4).map(describe).join(", ")}`,
+    );
+  }
+  return typeof index === "number" ? `${kind}:${index}` : kind;
+};
 
 const loadFromBytes: Call = (host, args) => {
   if (!(args[0] instanceof Uint8Array))
@@ -44,9 +57,11 @@ const loadFromBytes: Call = (host, args) => {
 
 /** `copyreg.__newobj__`: an empty object of a class. */
 const newObject: Call = (host, args) => {
-  const [type, ...rest] = args;
+  const type = args[0];
   if (!(type instanceof PyGlobal)) throw host.source.error(`its pickle makes an object of ${describe(type)}`);
-  return new PyRecord(type, rest);
+  // The copy is work that counts: one call of a few bytes may pass a million arguments, again and again.
+  host.limits.step(args.length);
+  return new PyRecord(type, args.slice(1));
 };
 
 /** `copyreg._reconstructor(class, base, content)`, protocols 0 and 1: an object, with the items of a dict or list. */

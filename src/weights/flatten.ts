@@ -25,6 +25,8 @@ export interface Flat {
 const MAX_DEPTH = 200;
 const MAX_VISITS = 10_000_000;
 const MAX_NAME = 4096;
+/** Bytes that an entry of a map takes beside its name. */
+const ENTRY = 64;
 
 /** Names every tensor and plain value below `root`. Throws DataError where two tensors get one name. */
 export function flatten(source: Source, root: PyValue): Flat {
@@ -62,12 +64,12 @@ class Walk {
 
   #tensor(name: string, tensor: TensorRef | UnreadableTensor): void {
     if (this.flat.tensors.has(name)) throw this.#source.error(`holds two tensors called "${name}"`);
-    this.#source.spend(2 * name.length, "the names of its tensors");
+    this.#source.spend(ENTRY + 2 * name.length, "the names of its tensors");
     this.flat.tensors.set(name, tensor);
   }
 
   #extra(name: string, value: Plain): void {
-    this.#source.spend(2 * name.length, "the names of its values");
+    this.#source.spend(ENTRY + 2 * name.length, "the names of its values");
     this.flat.extras.set(name, value);
   }
 

@@ -118,7 +118,7 @@ const scalar: Call = (host, args) => {
   const array = arrayOn(host, type, raw, [], false);
   if (!(array instanceof TensorRef)) return null;
   const dtype = array.type.dtype as WeightDType;
-  const value = viewAs(dtype, array.storage.load(), 0, 1)[0];
+  const value = viewAs(dtype, array.storage.load(), 0, 1, (n) => host.source.spend(n, "a NumPy scalar"))[0];
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   if (dtype === "bool") return value !== 0;
   return dtype === "f16" ? halfToFloat(value) : dtype === "bf16" ? bfloatToFloat(value) : value;

@@ -4,11 +4,13 @@
 import { addItems, appendItems, build, construct, setItems } from "./construct.ts";
 import { resolveGlobal } from "./globals.ts";
 import type { Machine } from "./pickle.ts";
-import { PyDict, PyList, PySet, PyTuple, type PyValue } from "./values.ts";
+import { PyDict, type PyGlobal, PyList, PySet, PyTuple, type PyValue } from "./values.ts";
 
 type Opcode = (m: Machine) => void;
 
 const MAX_NAME = 4096;
+/** Characters of a name that are as much work as an opcode. */
+const NAME_PER_STEP = 8;
 const MAX_TEXT = 2 ** 28;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -132,18 +134,25 @@ function popName(m: Machine): string {
 }
 
 function global(m: Machine, module: string, member: string): void {
-  m.push(resolveGlobal(m.host.source, module, member));
+  m.push(named(m, module, member));
+}
+
+/** A global by name. Memoised names can be given again in three bytes, and each time they are looked through. */
+function named(m: Machine, module: string, member: string): PyGlobal {
+  m.host.limits.step(Math.floor((module.length + member.length) / NAME_PER_STEP));
+  return resolveGlobal(m.host.source, module, member);
 }
 
 /** NEWOBJ_EX: keyword arguments become one more dict argument of the record. */
 function newObjectWithKeywords(m: Machine): void {
   const keywords = m.pop();
   const args = popTuple(m);
+  m.host.limits.step(args.length); // copied below
   m.push(construct(m.host, m.pop(), keywords instanceof PyDict ? [...args, keywords] : args, "new"));
 }
 
 function inst(m: Machine): void {
-  const target = resolveGlobal(m.host.source, name(m), name(m));
+  const target = named(m, name(m), name(m));
   m.push(construct(m.host, target, m.popMark(), "call"));
 }
 
@@ -227,8 +236,8 @@ const ROWS: ReadonlyArray<readonly [code: string | number, Opcode]> = [
   ["i", inst],
   ["o", obj],
   ["b", buildTop],
-  ["P", (m) => m.push(m.host.persistent(name(m)))],
-  ["Q", (m) => m.push(m.host.persistent(m.pop()))],
+  ["P", (m) => persistent(m, name(m))],
+  ["Q", (m) => persistent(m, m.pop())],
   // Framing
   [0x80, protocol],
   [0x95, (m) => void m.cursor.size("a frame's length")],
@@ -249,6 +258,12 @@ function setItemsOf(m: Machine, items: PyValue[]): void {
 function reduce(m: Machine, how: "call" | "new"): void {
   const args = popTuple(m);
   m.push(construct(m.host, m.pop(), args, how));
+}
+
+/** A storage from outside of the pickle: an object like any other, and as many bytes of memory. */
+function persistent(m: Machine, id: PyValue): void {
+  m.host.limits.container();
+  m.push(m.host.persistent(id));
 }
 
 function buildTop(m: Machine): void {

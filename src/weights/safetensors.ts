@@ -5,15 +5,8 @@
 import { DataError } from "../core/error.ts";
 import { keysOf } from "./json_keys.ts";
 import { Cursor, Source } from "./source.ts";
-import {
-  bytesOf,
-  countOf,
-  type Skipped,
-  viewAs,
-  type WeightDType,
-  type WeightEntry,
-  type Weights,
-} from "./types.ts";
+import { entryOf } from "./tensor_data.ts";
+import { bytesOf, countOf, type Skipped, type WeightDType, type Weights } from "./types.ts";
 
 /** The longest header that the reference reader accepts. */
 export const MAX_HEADER = 100_000_000;
@@ -149,8 +142,15 @@ function readEntry(
   if (end > data.length)
     throw wrong(`ends at byte ${end} of the data, which has ${data.length}: the file is cut short`);
   const dtype = DTYPES.get(type);
-  if (dtype) file.tensors.set(name, entry(wrong, data, dtype, shape, begin, end));
-  else if (UNREAD.test(type) && skipUnsupported) file.skipped.push({ name, reason: `is ${type}` });
+  if (dtype) {
+    const needed = sizeOf(wrong, dtype, shape);
+    if (needed !== end - begin) {
+      throw wrong(
+        `is ${dtype}[${shape}], which takes ${needed} bytes, but its data_offsets span ${end - begin}`,
+      );
+    }
+    file.tensors.set(name, entryOf(source, name, dtype, shape, data.subarray(begin, end)));
+  } else if (UNREAD.test(type) && skipUnsupported) file.skipped.push({ name, reason: `is ${type}` });
   else
     throw wrong(
       UNREAD.test(type) ? `is ${type}, which Thaw does not read` : `has the unknown dtype "${type}"`,
@@ -158,22 +158,15 @@ function readEntry(
   return { name, begin, end };
 }
 
-function entry(
+/** The bytes that an array takes. */
+function sizeOf(
   wrong: (sentence: string) => DataError,
-  data: Uint8Array,
   dtype: WeightDType,
-  shape: number[],
-  begin: number,
-  end: number,
-): WeightEntry {
+  shape: readonly number[],
+): number {
   const count = countOf(shape);
-  const needed = count === null ? Number.NaN : count * bytesOf(dtype);
-  if (needed !== end - begin) {
-    throw wrong(
-      `is ${dtype}[${shape}], which takes ${needed} bytes, but its data_offsets span ${end - begin}`,
-    );
-  }
-  return { shape, dtype, data: viewAs(dtype, data, begin, count as number) };
+  if (count === null) throw wrong(`has the impossible shape [${shape}]: 2⁵³ elements or more`);
+  return count * bytesOf(dtype);
 }
 
 /** The entries must follow each other without hole or overlap and end with the data. */

@@ -4,7 +4,7 @@
 
 import { UsageError } from "../core/error.ts";
 import { MAX_HEADER, SAFETENSORS_NAMES } from "./safetensors.ts";
-import { bytesOf, countOf, viewAs, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
+import { bytesOf, countOf, emptyOf, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
 
 /** An array to write. `dtype` may be left out where the typed array tells it: not for Uint16Array, and u8 for bytes. */
 export interface WriteEntry {
@@ -97,7 +97,7 @@ function itemOf(name: string, entry: WriteEntry): Item {
   if (!dtype) throw wrong("needs a dtype: a Uint16Array may be f16, bf16 or u16");
   if (!WEIGHT_DTYPES.includes(dtype))
     throw wrong(`has the dtype "${dtype}"; use one of ${WEIGHT_DTYPES.join(", ")}`);
-  const kind = viewAs(dtype, new Uint8Array(0), 0, 0).constructor;
+  const kind = emptyOf(dtype).constructor;
   if (data?.constructor !== kind) {
     throw wrong(`is ${dtype}, which needs a ${kind.name}, not a ${data?.constructor?.name}`);
   }

@@ -2,7 +2,7 @@
 // there contiguously, else a copy. All ranges are checked against the real bytes before anything is allocated.
 
 import type { Source } from "./source.ts";
-import { countOf, viewAs, type WeightDType, type WeightEntry } from "./types.ts";
+import { bytesOf, countOf, emptyOf, viewAs, type WeightDType, type WeightEntry } from "./types.ts";
 import type { TensorRef } from "./values.ts";
 
 /** A copy with the bytes of each element of `size` bytes reversed. */
@@ -15,9 +15,12 @@ export function swapBytes(source: Source, bytes: Uint8Array, size: number): Uint
   return out;
 }
 
-/** The same bytes at an address that suits every element type: themselves, or a copy. */
-export function aligned(bytes: Uint8Array): Uint8Array {
-  return bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+/** The same bytes at an address that suits elements of `size` bytes (by default all): themselves, or a copy. */
+export function aligned(source: Source, bytes: Uint8Array, size = 8): Uint8Array {
+  if (bytes.byteOffset % size === 0) return bytes;
+  // Paid for, because a file may show one range of its bytes as any number of storages.
+  source.spend(bytes.length, "data at an odd address");
+  return bytes.slice();
 }
 
 /** The entry of a tensor called `name`; throws DataError where it reaches outside its storage. */
@@ -27,7 +30,7 @@ export function materialise(source: Source, ref: TensorRef, name: string): Weigh
   const size = ref.type.bytes;
   const count = countOf(shape);
   if (count === null) throw source.error(`tensor "${name}" has an impossible shape [${shape}]`);
-  if (count === 0) return { shape, dtype, data: viewAs(dtype, new Uint8Array(0), 0, 0) };
+  if (count === 0) return { shape, dtype, data: emptyOf(dtype) };
   const end = shape.reduce((sum, extent, i) => sum + (extent - 1) * strides[i], offset) + 1;
   const held = Math.floor((storage.count * storage.type.bytes) / size);
   if (!(end <= held)) {
@@ -35,14 +38,28 @@ export function materialise(source: Source, ref: TensorRef, name: string): Weigh
       `tensor "${name}" ${dtype}[${shape}] (strides [${strides}], offset ${offset}) reaches element ${end - 1} of a storage of ${held}`,
     );
   }
-  const bytes = aligned(storage.load());
-  if (isRowMajor(shape, strides)) {
-    return { shape, dtype, data: viewAs(dtype, bytes, offset * size, count) };
-  }
+  const bytes = storage.load().subarray(offset * size, end * size);
+  if (isRowMajor(shape, strides)) return entryOf(source, name, dtype, shape, bytes);
   source.spend(count * size, `tensor "${name}" ${dtype}[${shape}]`);
   const out = new Uint8Array(count * size);
-  gather(bytes, out, ref);
-  return { shape, dtype, data: viewAs(dtype, out, 0, count) };
+  gather(aligned(source, bytes, size), out, ref);
+  return entryOf(source, name, dtype, shape, out);
+}
+
+/** The entry whose row-major data are exactly `bytes`: a view of them where that is possible. */
+export function entryOf(
+  source: Source,
+  name: string,
+  dtype: WeightDType,
+  shape: number[],
+  bytes: Uint8Array,
+): WeightEntry {
+  const spend = (n: number) => source.spend(n, `tensor "${name}" ${dtype}[${shape}]`);
+  const data = viewAs(dtype, bytes, 0, bytes.length / bytesOf(dtype), spend);
+  if (dtype !== "bool" || data.every((b: number | bigint) => b <= 1)) return { shape, dtype, data };
+  // Any other byte is true for PyTorch and NumPy; what is read here is 0 and 1.
+  spend(data.length);
+  return { shape, dtype, data: Uint8Array.from(data as Uint8Array, (b) => (b === 0 ? 0 : 1)) };
 }
 
 function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
@@ -54,7 +71,7 @@ function isRowMajor(shape: readonly number[], strides: readonly number[]): boole
   return true;
 }
 
-/** Copies a strided window row by row. Elements move as unsigned words, so that no NaN changes its bits. */
+/** Copies a strided window, which begins with the first of `bytes`, row by row. Elements move as unsigned words, so that no NaN changes its bits. */
 function gather(bytes: Uint8Array, out: Uint8Array, ref: TensorRef): void {
   const { shape, strides } = ref;
   const size = ref.type.bytes;
@@ -64,7 +81,7 @@ function gather(bytes: Uint8Array, out: Uint8Array, ref: TensorRef): void {
   const to = wordsOf(out, width);
   const inner = shape.length - 1;
   const index = new Array<number>(shape.length).fill(0);
-  let at = ref.offset;
+  let at = 0;
   for (let target = 0; target < to.length; ) {
     for (let i = 0, p = at * words; i < shape[inner]; i++, p += strides[inner] * words) {
       for (let k = 0; k < words; k++) to[target++] = from[p + k];

@@ -112,7 +112,7 @@ function viewOf(host: PickleHost, storage: Stored, type: ElementType, n: number,
   const bytes = () => {
     if (!storage.bytes) throw host.source.error("its pickle uses a storage before it was read");
     // Aligned once, so that all tensors of a storage share one copy.
-    storage.bytes = aligned(storage.bytes);
+    storage.bytes = aligned(host.source, storage.bytes);
     return storage.bytes;
   };
   const held = storage.count * storage.type.bytes;

@@ -99,7 +99,7 @@ function readStorages(host: PickleHost, known: Known): void {
     const [key, , typeName] = fields(source, unpickle(host, cursor), 3);
     const type = storageType(host, typeName);
     const n = cursor.size("a storage's length");
-    const bytes = aligned(cursor.take(n * type.bytes));
+    const bytes = aligned(source, cursor.take(n * type.bytes));
     known.set(keyOf(source, key), new StorageRef(type, n, () => bytes));
   }
   const views = unpickle(host, cursor);

@@ -89,7 +89,7 @@ function persistent(host: PickleHost, archive: Archive, id: PyValue): PyValue {
   if (!load) {
     load = once(() => {
       const bytes = readMember(zip, found);
-      return archive.bigEndian() ? swapBytes(zip.source, bytes, type.bytes) : aligned(bytes);
+      return archive.bigEndian() ? swapBytes(zip.source, bytes, type.bytes) : aligned(zip.source, bytes);
     });
     loads.set(cacheKey, load);
   }

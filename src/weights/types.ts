@@ -79,16 +79,31 @@ const KINDS: Readonly<Record<WeightDType, Kind>> = {
   bool: { bytes: 1, view: bytes8 },
 };
 
+/** No elements of a dtype, in its kind of array. */
+export function emptyOf(dtype: WeightDType): WeightData {
+  return KINDS[dtype].view(new ArrayBuffer(0), 0, 0);
+}
+
 /** Bytes of one element. */
 export function bytesOf(dtype: WeightDType): number {
   return KINDS[dtype].bytes;
 }
 
-/** `length` elements of `bytes` from byte `offset` on: a view where the alignment allows it, else a copy. */
-export function viewAs(dtype: WeightDType, bytes: Uint8Array, offset: number, length: number): WeightData {
+/**
+ * `length` elements of `bytes` from byte `offset` on: a view where the alignment allows it, else a copy, whose bytes
+ * `spend` is told of first (one small file may show the same bytes many times).
+ */
+export function viewAs(
+  dtype: WeightDType,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  spend: (bytes: number) => void,
+): WeightData {
   const kind = KINDS[dtype];
   const start = bytes.byteOffset + offset;
   if (start % kind.bytes === 0) return kind.view(bytes.buffer, start, length);
+  spend(length * kind.bytes);
   return kind.view(bytes.slice(offset, offset + length * kind.bytes).buffer, 0, length);
 }
 

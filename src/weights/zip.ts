@@ -14,6 +14,8 @@ export interface ZipMember {
   readonly crc: number;
   readonly packed: number;
   readonly size: number;
+  /** Where its local header begins. */
+  readonly header: number;
   /** Where its bytes begin, behind its local header. */
   readonly start: number;
 }
@@ -50,7 +52,19 @@ export function openZip(source: Source, verify: boolean): Zip {
   if (cursor.at !== offset + size) {
     throw source.error("is a damaged zip archive: its directory holds more than it says");
   }
+  refuseOverlaps(source, [...members.values()]);
   return { source, members, verify };
+}
+
+/** Members that share bytes would be read, checked and perhaps copied once each: a bomb that needs no compression. */
+function refuseOverlaps(source: Source, members: ZipMember[]): void {
+  members.sort((a, b) => a.header - b.header);
+  for (const [i, { name, start, packed }] of members.entries()) {
+    const next = members[i + 1];
+    if (next && start + packed > next.header) {
+      throw source.error(`its members ${name} and ${next.name} overlap; refused as a likely bomb`);
+    }
+  }
 }
 
 /** Where the central directory lies; `end` is where the records that close the archive begin. */
@@ -110,7 +124,7 @@ function readEntry(cursor: Cursor): ZipMember {
   cursor.take(commentLength);
   const sizes = widen(extra, size, packed, header);
   const start = startOf(source, name, sizes.header);
-  return { name, method, encrypted: (flags & 1) === 1, crc, packed: sizes.packed, size: sizes.size, start };
+  return { name, method, encrypted: (flags & 1) === 1, crc, ...sizes, start };
 }
 
 /** Where a member's bytes begin. Its own header must agree on the name, for every member: see the head of this file. */
