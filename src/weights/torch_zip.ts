@@ -38,20 +38,31 @@ interface Archive {
 function folderOf(zip: Zip): string {
   const { source } = zip;
   const names = [...zip.members.keys()];
-  if (names.some((n) => /^[^/]*\/?(constants\.pkl|code\/)/.test(n))) {
+  const found = names.filter((n) => /^([^/]*\/)?data\.pkl$/.test(n));
+  if (found.length > 1)
+    throw source.error(`holds ${found.length} pickles (${found.join(", ")}) where one belongs`);
+  // The folder has the name of the file as it was saved, which may well be "code" or "barcode".
+  const folders = found.length === 1 ? [found[0].slice(0, -"data.pkl".length)] : topFolders(names);
+  if (folders.some((folder) => isTorchScript(names, folder))) {
     throw source.error(
       "is a TorchScript archive (a compiled program, not only weights); in Python, save model.state_dict() with torch.save instead",
     );
   }
-  const found = names.filter((n) => /^([^/]*\/)?data\.pkl$/.test(n));
-  if (found.length === 1) return found[0].slice(0, -"data.pkl".length);
-  if (found.length > 1)
-    throw source.error(`holds ${found.length} pickles (${found.join(", ")}) where one belongs`);
+  if (found.length === 1) return folders[0];
   if (names.some((n) => /(^|\/)model\.weights\.h5$/.test(n))) {
     throw source.error("is a Keras v3 archive, which Thaw does not read yet");
   }
   const first = names.length ? `; its first member is ${names[0]}` : "";
   throw source.error(`is a zip archive without data.pkl, so no PyTorch checkpoint${first}`);
+}
+
+function topFolders(names: readonly string[]): string[] {
+  return ["", ...new Set(names.map((n) => n.slice(0, n.indexOf("/") + 1)))];
+}
+
+/** A compiled program keeps its constants and code in the folder of its data. */
+function isTorchScript(names: readonly string[], folder: string): boolean {
+  return names.some((n) => n === `${folder}constants.pkl` || n.startsWith(`${folder}code/`));
 }
 
 function member(zip: Zip, name: string): Uint8Array {

@@ -100,12 +100,26 @@ describe("weights: broken archives", () => {
     expect(await failure(two)).toMatch(/two members called a\/data\/0/);
   });
 
+  it.each(["barcode", "qrcode", "code", "constants", "data", "encode.v2"])(
+    "reads an archive that was saved as %s.pt",
+    async (name) => {
+      const { zipSync, unzipSync } = await import("fflate");
+      const files = Object.entries(unzipSync(archive)).map(([n, b]) => [n.replace(/^a\//, `${name}/`), b]);
+      const tensors = await weights.read(zipSync(Object.fromEntries(files), { level: 0 }));
+      expect([...tensors.keys()]).toEqual(["w"]);
+    },
+  );
+
   it("says what other zip archives are", async () => {
     const { zipSync } = await import("fflate");
     const one = new Uint8Array(1);
     expect(await failure(zipSync({ "a/code/x.py": one, "a/data.pkl": one }))).toMatch(
       /is a TorchScript archive/,
     );
+    for (const names of [["code/x.py", "data.pkl"], ["a/constants.pkl", "a/data.pkl"], ["a/code/x.py"]]) {
+      const files = Object.fromEntries(names.map((n) => [n, one]));
+      expect(await failure(zipSync(files)), `${names}`).toMatch(/is a TorchScript archive/);
+    }
     expect(await failure(zipSync({ "model.weights.h5": one }))).toMatch(/is a Keras v3 archive/);
     expect(await failure(zipSync({ "photo.jpg": one }))).toMatch(
       /without data\.pkl.*first member is photo\.jpg/,
