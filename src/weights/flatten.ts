@@ -107,6 +107,7 @@ class Walk {
   /** The tensors of a pickled module under PyTorch's dotted names, below the level called `level`. */
   #module(level: string, prefix: string, module: PyRecord): void {
     const parts = moduleParts(module) as ModuleParts;
+    this.#packed(level, prefix, module);
     const transient = module.attribute("_non_persistent_buffers_set");
     const hidden = new Set(transient instanceof PySet ? transient.items : []);
     this.#count(hidden.size);
@@ -119,12 +120,32 @@ class Walk {
     }
     for (const [key, child] of parts.modules.entries()) {
       this.#count();
-      if (!(child instanceof PyRecord) || !moduleParts(child) || this.#path.has(child)) continue;
+      if (child === null) continue;
+      if (!(child instanceof PyRecord) || !moduleParts(child)) {
+        // A module with a state of its own making (quantised convolutions) must not vanish without a word.
+        this.visit(this.#join(level, this.#dotted(prefix, key)), child);
+        continue;
+      }
+      if (this.#path.has(child)) continue;
       if (this.#path.size >= MAX_DEPTH)
         throw this.#source.error(`is nested more than ${MAX_DEPTH} modules deep`);
       this.#path.add(child);
       this.#module(level, `${this.#dotted(prefix, key)}.`, child);
       this.#path.delete(child);
+    }
+  }
+
+  /**
+   * Attributes beside the three dicts that hold tensors of the module's state_dict() all the same: a TorchScript
+   * object with (what it was packed from, the name of its class), as quantised layers keep their weights.
+   */
+  #packed(level: string, prefix: string, module: PyRecord): void {
+    for (const [key, value] of module.attributes()) {
+      this.#count();
+      const packed = value instanceof PyRecord && value.type.path === "torch.ScriptObject";
+      const state = packed ? value.states[0] : undefined;
+      const content = state instanceof PyTuple ? state.items[0] : state;
+      if (content !== undefined) this.visit(this.#join(level, this.#dotted(prefix, key)), content);
     }
   }
 }

@@ -96,6 +96,11 @@ export class PyRecord {
     this.args = args;
   }
 
+  /** The attributes that its states set. */
+  *attributes(): Iterable<[PyValue, PyValue]> {
+    for (const state of this.states) if (state instanceof PyDict) yield* state.entries();
+  }
+
   /** An attribute that the state sets, or undefined. */
   attribute(name: string): PyValue | undefined {
     for (const state of this.states) {

@@ -117,6 +117,33 @@ describe("weights: PyTorch 2 and old PyTorch", () => {
     expect((await read(variable, ONE["0"])).tensors.get("w")?.data).toEqual(Float32Array.of(1, 2, 3, 4));
   });
 
+  it("refuses a quantised module that was saved whole, naming the tensor as its state_dict does", async () => {
+    const made = (name: string, state: Piece): Piece => [global("torch.nn", name), ")", 0x81, state, "b"];
+    const qtensor = call(
+      ...[global("torch._utils", "_rebuild_qtensor"), storage("QInt8Storage", "0", 4), int(0)],
+      ...[tuple(int(4)), tuple(int(1)), tuple(global("torch", "per_tensor_affine"), int(1), int(0))],
+    );
+    const module = (children: Piece, ...more: Piece[]) =>
+      dict(text("_parameters"), "}", text("_buffers"), "}", text("_modules"), children, ...more);
+    const script: Piece = [
+      global("torch", "ScriptObject"),
+      ")",
+      0x81,
+      tuple(tuple(qtensor, good), text("c")),
+      "b",
+    ];
+    const linear = made("Linear", module("}", text("_packed_params"), script));
+    const net = made("Sequential", module(dict(text("0"), linear, text("1"), "N")));
+    const refused = /tensor "0\._packed_params\/0" is quantised \(qint8\), per tensor affine/;
+    expect(await failure(zipFile(net, ONE))).toMatch(refused);
+    const { tensors } = await weights.readCheckpoint(zipFile(net, ONE), { skipUnsupported: true });
+    expect([...tensors.keys()]).toEqual(["0._packed_params/1"]);
+    // A convolution's state is a tuple, so it has none of a module's three dicts.
+    const conv = made("Conv2d", tuple(int(3), qtensor));
+    const around = made("Sequential", module(dict(text("c"), conv)));
+    expect(await failure(zipFile(around, ONE))).toMatch(/tensor "c\/state\/1" is quantised \(qint8\)/);
+  });
+
   it("reads objects of protocols 0 and 1", async () => {
     const made = (base: string, content: Piece) =>
       call(global("copy_reg", "_reconstructor"), global("mine", "box"), global("__builtin__", base), content);
