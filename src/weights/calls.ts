@@ -61,7 +61,7 @@ const newObject: Call = (host, args) => {
   if (!(type instanceof PyGlobal)) throw host.source.error(`its pickle makes an object of ${describe(type)}`);
   // The copy is work that counts: one call of a few bytes may pass a million arguments, again and again.
   host.limits.step(args.length);
-  return new PyRecord(type, args.slice(1));
+  return new PyRecord(type, args.slice(1), false);
 };
 
 /** `copyreg._reconstructor(class, base, content)`, protocols 0 and 1: an object, with the items of a dict or list. */

@@ -40,7 +40,9 @@ export function construct(
   if (call) return call(host, args);
   const tensor = rebuildTorch(host, target, args);
   if (tensor !== undefined) return tensor;
-  if (how === "new" || looksLikeClass(target) || INERT_CALLS.test(path)) return new PyRecord(target, args);
+  if (how === "new" || looksLikeClass(target) || INERT_CALLS.test(path)) {
+    return new PyRecord(target, args, how === "call");
+  }
   throw host.source.error(`the pickle asks to call ${path}, which Thaw never runs`);
 }
 

@@ -1,11 +1,13 @@
 // From the value a pickle describes to flat names: levels of dicts, lists, tuples and objects joined by "/", list
 // items by index. A pickled nn.Module becomes what its state_dict() would have been ("layer1.0.conv1.weight").
 
+import { isForeign } from "./globals.ts";
 import type { Source } from "./source.ts";
 import type { Plain } from "./types.ts";
 import {
   NumpyArray,
   PyDict,
+  type PyGlobal,
   PyList,
   PyRecord,
   PySet,
@@ -20,6 +22,8 @@ import {
 export interface Flat {
   readonly tensors: Map<string, TensorRef | UnreadableTensor>;
   readonly extras: Map<string, Plain>;
+  /** Classes of objects among them that Thaw does not know (rule 5 in globals.ts). */
+  readonly foreign: Set<string>;
 }
 
 const MAX_DEPTH = 200;
@@ -36,11 +40,13 @@ export function flatten(source: Source, root: PyValue): Flat {
 }
 
 class Walk {
-  readonly flat: Flat = { tensors: new Map(), extras: new Map() };
+  readonly flat: Flat = { tensors: new Map(), extras: new Map(), foreign: new Set() };
   readonly #source: Source;
   /** Containers between the root and here: one that contains itself is entered once. */
   readonly #path = new Set<PyValue>();
   #visits = 0;
+  /** The object among whose arguments this is. */
+  #caller: PyRecord | null = null;
 
   constructor(source: Source) {
     this.#source = source;
@@ -65,7 +71,7 @@ class Walk {
   #tensor(name: string, tensor: TensorRef | UnreadableTensor): void {
     if (this.flat.tensors.has(name)) throw this.#source.error(`holds two tensors called "${name}"`);
     this.#source.spend(ENTRY + 2 * name.length, "the names of its tensors");
-    this.flat.tensors.set(name, tensor);
+    this.flat.tensors.set(name, this.#caller ? asArgument(this.#caller) : tensor);
   }
 
   #extra(name: string, value: Plain): void {
@@ -78,6 +84,7 @@ class Walk {
     if (this.#path.size >= MAX_DEPTH)
       throw this.#source.error(`is nested more than ${MAX_DEPTH} levels deep`);
     this.#path.add(container);
+    if (container instanceof PyRecord) this.#object(name, container);
     const list = plainList(container);
     if (list) {
       this.#count(list.length);
@@ -85,6 +92,21 @@ class Walk {
     } else if (container instanceof PyRecord && moduleParts(container)) this.#module(name, "", container);
     else for (const [key, value] of children(container)) this.visit(this.#join(name, key), value);
     this.#path.delete(container);
+  }
+
+  /** An object's class, and the arguments of its making as its first parts. */
+  #object(name: string, object: PyRecord): void {
+    this.#class(object.type);
+    const outer = this.#caller;
+    if (object.called) this.#caller ??= object;
+    for (const [key, value] of listItems(object.args)) this.visit(this.#join(name, key), value);
+    this.#caller = outer;
+  }
+
+  #class(type: PyGlobal): void {
+    if (!isForeign(type) || this.flat.foreign.has(type.path)) return;
+    this.#source.spend(ENTRY + 2 * type.path.length, "the names of its classes");
+    this.flat.foreign.add(type.path);
   }
 
   #join(name: string, key: string): string {
@@ -107,6 +129,7 @@ class Walk {
   /** The tensors of a pickled module under PyTorch's dotted names, below the level called `level`. */
   #module(level: string, prefix: string, module: PyRecord): void {
     const parts = moduleParts(module) as ModuleParts;
+    this.#class(module.type);
     this.#packed(level, prefix, module);
     const transient = module.attribute("_non_persistent_buffers_set");
     const hidden = new Set(transient instanceof PySet ? transient.items : []);
@@ -182,12 +205,18 @@ function whole(storage: StorageRef): TensorRef | UnreadableTensor {
   return new TensorRef(storage, storage.type, 0, [storage.count], [1]);
 }
 
-/** A container's parts with their names. An object gives its dict and list items, its state, its arguments. */
+/** What is said of a tensor that an unknown class was called with. */
+function asArgument(caller: PyRecord): UnreadableTensor {
+  return new UnreadableTensor(
+    `is an argument of a call of ${caller.type.path}, which may make anything of it`,
+  );
+}
+
+/** A container's parts with their names. An object gives its dict and list items and its state. */
 function* children(container: Container): Iterable<[string, PyValue]> {
   if (container instanceof PyDict) yield* dictItems(container);
   else if (!(container instanceof PyRecord)) yield* listItems(container.items);
   else {
-    yield* listItems(container.args);
     yield* listItems(container.list.items);
     yield* dictItems(container.dict);
     for (const state of container.states) {

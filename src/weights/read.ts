@@ -28,6 +28,11 @@ export interface Checkpoint {
   readonly extras: Map<string, Plain>;
   /** What `skipUnsupported` left out. */
   readonly skipped: Skipped[];
+  /**
+   * Classes that are neither Python's, PyTorch's nor NumPy's, of which a pickle holds objects ("mine.Net"). Their
+   * attributes and items were read as data; nothing of theirs was run.
+   */
+  readonly foreign: string[];
 }
 
 /**
@@ -47,7 +52,7 @@ export async function readCheckpoint(input: WeightInput, options: ReadOptions = 
   switch (format) {
     case "safetensors": {
       const { tensors, metadata, skipped } = parseSafetensors(source, skip);
-      return { format, tensors, extras: metadata, skipped };
+      return { format, tensors, extras: metadata, skipped, foreign: [] };
     }
     case "pytorch-zip":
       return { format, ...collect(source, readTorchZip(source, options.verify ?? true), skip) };
@@ -63,7 +68,10 @@ export async function readCheckpoint(input: WeightInput, options: ReadOptions = 
 }
 
 function collect(source: Source, root: PyValue, skipUnsupported: boolean): Omit<Checkpoint, "format"> {
-  const { tensors: found, extras } = flatten(source, root);
+  const { tensors: found, extras, foreign } = flatten(source, root);
+  if (found.size === 0 && foreign.size > 0) {
+    throw source.error(`holds no tensors, only objects of ${listOf(foreign)}, which Thaw never runs`);
+  }
   const tensors: Weights = new Map();
   const skipped: Skipped[] = [];
   // A tensor under two names is one entry twice, so that tied weights stay tied and cost their memory once.
@@ -80,5 +88,11 @@ function collect(source: Source, root: PyValue, skipUnsupported: boolean): Omit<
       );
     }
   }
-  return { tensors, extras, skipped };
+  return { tensors, extras, skipped, foreign: [...foreign] };
+}
+
+function listOf(names: ReadonlySet<string>): string {
+  const first = [...names].slice(0, 3).join(", ");
+  const more = names.size - 3;
+  return more > 0 ? `${first} and ${more} more ${more === 1 ? "class" : "classes"}` : first;
 }

@@ -87,13 +87,16 @@ export class PyGlobal {
 export class PyRecord {
   readonly type: PyGlobal;
   readonly args: readonly PyValue[];
+  /** Whether the class was called with `args`, which may then be anything, or they are the object's own items. */
+  readonly called: boolean;
   readonly states: PyValue[] = [];
   readonly list = new PyList([]);
   readonly dict = new PyDict();
 
-  constructor(type: PyGlobal, args: readonly PyValue[]) {
+  constructor(type: PyGlobal, args: readonly PyValue[], called: boolean) {
     this.type = type;
     this.args = args;
+    this.called = called;
   }
 
   /** The attributes that its states set. */

@@ -66,6 +66,11 @@ describe("weights: globals that a pickle may not name", () => {
     ],
     ["types.CodeType", global("types", "CodeType"), "types.CodeType"],
     ["a pickle in a pickle", global("_pickle", "loads"), "_pickle.loads"],
+    ["Popen under another name", call(global("six.moves", "Popen"), text("ls /")), "six.moves.Popen"],
+    ["a copy of os in a package", global("vendored.os", "popen"), "vendored.os.popen"],
+    ["a class of the standard library", call(global("zipfile", "ZipFile"), text("x")), "zipfile.ZipFile"],
+    ["a logger", call(global("logging", "FileHandler"), text("x")), "logging.FileHandler"],
+    ["an array of code", global("array", "array"), "array.array"],
     ["torch.load", global("torch", "load"), "torch.load"],
     ["torch.hub", global("torch.hub", "load"), "torch.hub.load"],
     [
@@ -118,9 +123,46 @@ describe("weights: globals that a pickle may not name", () => {
       ...[text("own"), [global("__main__", "lower"), ")", 0x81, dict(text("k"), good), "b"]],
       ...[text("w"), good],
     );
-    const { tensors, extras } = await weights.readCheckpoint(zipFile(object, ONE));
+    const { tensors, extras, foreign } = await weights.readCheckpoint(zipFile(object, ONE));
     expect([...tensors.keys()]).toEqual(["own/k", "w"]);
     expect(extras.get("args/lr")).toBe(3);
+    expect(foreign).toEqual(["__main__.lower"]);
+  });
+
+  it("keeps what an unknown class was called with as text, and says that there is such an object", async () => {
+    const object = call(global("foo", "Bar"), text("ls /"));
+    const { tensors, extras, foreign } = await weights.readCheckpoint(
+      zipFile(dict(text("a"), object, text("w"), good), ONE),
+    );
+    expect([...tensors.keys()]).toEqual(["w"]);
+    expect([...extras]).toEqual([["a/0", "ls /"]]);
+    expect(foreign).toEqual(["foo.Bar"]);
+  });
+
+  it("refuses a file of nothing but unknown objects", async () => {
+    const object = call(global("foo", "Bar"), text("ls /"));
+    for (const [, file] of containers(dict(text("a"), object)))
+      expect(await failure(file)).toBe(
+        "weights: x.pt: holds no tensors, only objects of foo.Bar, which Thaw never runs",
+      );
+    const more = ["A", "B", "C", "D"].map((name) => call(global("foo", name)));
+    expect(await failure(pickle(tuple(...more)))).toMatch(
+      /of foo\.A, foo\.B, foo\.C and 1 more class, which/,
+    );
+    expect((await weights.read(pickle("}"))).size).toBe(0);
+  });
+
+  it("does not take what an unknown class was called with for what it holds", async () => {
+    const scaled = call(global("mine", "Scaled"), tuple(good), int(2));
+    const file = zipFile(dict(text("a"), scaled, text("w"), good), ONE);
+    const reason = "is an argument of a call of mine.Scaled, which may make anything of it";
+    expect(await failure(file)).toContain(`tensor "a/0/0" ${reason}, which Thaw does not read`);
+    const { tensors, skipped } = await weights.readCheckpoint(file, { skipUnsupported: true });
+    expect([...tensors.keys()]).toEqual(["w"]);
+    expect(skipped).toEqual([{ name: "a/0/0", reason }]);
+    // A named tuple is made of its items, by NEWOBJ.
+    const pair = [global("mine", "Pair"), tuple(good), 0x81];
+    expect([...(await weights.read(zipFile(pair, ONE))).keys()]).toEqual(["0"]);
   });
 });
 
