@@ -7,4 +7,4 @@ export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "
 export { type WriteDict, type WriteEntry, type WriteOptions, writeSafetensors } from "./safetensors_write.ts";
 export type { WeightInput } from "./source.ts";
 export type { Plain, Skipped, WeightData, WeightDType, WeightEntry, Weights } from "./types.ts";
-export { write } from "./write.ts";
+export { type FileDict, type TensorToWrite, write } from "./write.ts";

@@ -4,13 +4,16 @@
 
 import { UsageError } from "../core/error.ts";
 import { MAX_HEADER, SAFETENSORS_NAMES } from "./safetensors.ts";
-import { bytesOf, countOf, emptyOf, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
+import { countOf, emptyOf, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
 
-/** An array to write. `dtype` may be left out where the typed array tells it: not for Uint16Array, and u8 for bytes. */
+/**
+ * An array to write. `dtype` (a WeightDType; other text is refused by name) may be left out where the typed array tells
+ * it: not for Uint16Array, and u8 for bytes.
+ */
 export interface WriteEntry {
   readonly shape: readonly number[];
   readonly data: WeightData;
-  readonly dtype?: WeightDType;
+  readonly dtype?: string;
 }
 
 /** Arrays by name: what `read` gives, or an object. */
@@ -45,8 +48,9 @@ interface Item {
 
 /** The same in pieces (header, then arrays), so that a file can be written without a second copy in memory. */
 export function safetensorsParts(dict: WriteDict, options: WriteOptions = {}): Uint8Array[] {
-  const entries: Iterable<[string, WriteEntry]> = dict instanceof Map ? dict : Object.entries(dict);
-  const items = Array.from(entries, ([name, entry]) => itemOf(name, entry)).sort(byTypeThenName);
+  const items = entriesOf(dict)
+    .map(([name, entry]) => itemOf(name, entry))
+    .sort(byTypeThenName);
   const fields = metadataField(options.metadata);
   let at = 0;
   for (const { name, dtype, shape, bytes } of items) {
@@ -89,34 +93,61 @@ function metadataField(metadata: Readonly<Record<string, string>> | undefined): 
   return [`"__metadata__":{${texts.join(",")}}`];
 }
 
+/** The entries of a Map or an object. Throws UsageError for anything else. */
+export function entriesOf<T>(dict: ReadonlyMap<string, T> | Readonly<Record<string, T>>): [string, T][] {
+  if (dict instanceof Map) return [...(dict as ReadonlyMap<string, T>)];
+  if (typeof dict !== "object" || dict === null || Array.isArray(dict) || ArrayBuffer.isView(dict))
+    throw new UsageError(`weights: pass arrays by name (a Map or an object), not ${whatIs(dict)}`);
+  return Object.entries(dict as Readonly<Record<string, T>>);
+}
+
+/** What a value that does not belong here is called in messages. */
+function whatIs(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === "object" ? `a ${value.constructor?.name ?? "bare object"}` : `a ${typeof value}`;
+}
+
 function itemOf(name: string, entry: WriteEntry): Item {
   const wrong = (sentence: string) => new UsageError(`weights: tensor "${name}" ${sentence}`);
   if (name === "__metadata__") throw wrong("has a name that the safetensors format keeps for itself");
+  if (/\p{Surrogate}/u.test(name)) throw wrong("has half a character in its name, which no file can hold");
+  if (typeof entry !== "object" || entry === null) throw wrong(`is ${whatIs(entry)}, not { shape, data }`);
   const { data, shape } = entry;
-  const dtype = entry.dtype ?? dtypeOf(data);
+  if (typeof data === "function")
+    throw wrong("lies on a device; await weights.write, or await nn.exportState(module) and pass that");
+  if (!isArray(data))
+    throw wrong(`has ${whatIs(data)} as data; it needs one of ${[...BY_ARRAY.keys()].join(", ")}`);
+  const dtype = entry.dtype ?? BY_ARRAY.get(data[Symbol.toStringTag]);
   if (!dtype) throw wrong("needs a dtype: a Uint16Array may be f16, bf16 or u16");
-  if (!WEIGHT_DTYPES.includes(dtype))
-    throw wrong(`has the dtype "${dtype}"; use one of ${WEIGHT_DTYPES.join(", ")}`);
-  const kind = emptyOf(dtype).constructor;
-  if (data?.constructor !== kind) {
-    throw wrong(`is ${dtype}, which needs a ${kind.name}, not a ${data?.constructor?.name}`);
-  }
-  const count =
-    Array.isArray(shape) && shape.every((d) => Number.isInteger(d) && d >= 0) ? countOf(shape) : null;
-  if (count !== data.length)
+  if (!isDType(dtype)) throw wrong(`has the dtype "${dtype}"; use one of ${WEIGHT_DTYPES.join(", ")}`);
+  const kind = emptyOf(dtype)[Symbol.toStringTag];
+  if (data[Symbol.toStringTag] !== kind)
+    throw wrong(`is ${dtype}, which needs a ${kind}, not a ${data[Symbol.toStringTag]}`);
+  if (!Array.isArray(shape)) throw wrong(`has ${whatIs(shape)} as shape; it needs an array of whole numbers`);
+  const whole = shape.every((d) => Number.isInteger(d) && d >= 0);
+  if (!whole || countOf(shape) !== data.length)
     throw wrong(`has ${data.length} elements, which do not fit its shape [${shape}]`);
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, count * bytesOf(dtype));
-  return { name, dtype, shape, bytes };
+  return { name, dtype, shape, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
-function dtypeOf(data: WeightData): WeightDType | null {
-  if (data instanceof Float32Array) return "f32";
-  if (data instanceof Float64Array) return "f64";
-  if (data instanceof BigInt64Array) return "i64";
-  if (data instanceof BigUint64Array) return "u64";
-  if (data instanceof Int32Array) return "i32";
-  if (data instanceof Uint32Array) return "u32";
-  if (data instanceof Int16Array) return "i16";
-  if (data instanceof Int8Array) return "i8";
-  return data instanceof Uint8Array ? "u8" : null;
+/** The dtype that a typed array tells. By the name of its kind, which a Buffer and arrays of another realm share. */
+const BY_ARRAY: ReadonlyMap<string, WeightDType | null> = new Map([
+  ["Float64Array", "f64"],
+  ["Float32Array", "f32"],
+  ["BigInt64Array", "i64"],
+  ["BigUint64Array", "u64"],
+  ["Int32Array", "i32"],
+  ["Uint32Array", "u32"],
+  ["Int16Array", "i16"],
+  ["Uint16Array", null],
+  ["Int8Array", "i8"],
+  ["Uint8Array", "u8"],
+]);
+
+function isArray(data: unknown): data is WeightData {
+  return ArrayBuffer.isView(data) && BY_ARRAY.has((data as WeightData)[Symbol.toStringTag]);
+}
+
+function isDType(dtype: string): dtype is WeightDType {
+  return (WEIGHT_DTYPES as readonly string[]).includes(dtype);
 }

@@ -132,13 +132,29 @@ export async function load(input: WeightInput, name?: string): Promise<Source> {
   throw new UsageError("weights: pass a path or the file's bytes (Uint8Array, ArrayBuffer or Blob)");
 }
 
-async function loadPath(path: string | URL): Promise<Source> {
-  const name = String(path);
-  if (typeof process !== "object" || !process.versions?.node) {
-    throw new UsageError(
-      `weights: ${name}: there are no paths in a browser; fetch the file and pass its bytes`,
-    );
+/**
+ * The path that a string or URL names. Throws UsageError for a URL that is no `file:`, which the caller may fetch
+ * (`what` says what to do then), and where there are no files.
+ */
+export async function pathOf(given: string | URL, what: string): Promise<string> {
+  const name = String(given);
+  if (given instanceof URL ? given.protocol !== "file:" : /^(https?|ftp|data|blob|s3|gs):/i.test(given)) {
+    throw new UsageError(`weights: ${name.slice(0, 200)}: URLs are not taken here; ${what}`);
   }
+  if (typeof process !== "object" || !process.versions?.node)
+    throw new UsageError(`weights: ${name}: there are no paths in a browser; ${what}`);
+  if (typeof given === "string" && !/^file:\/\//i.test(given)) return given;
+  const { fileURLToPath } = await import("node:url");
+  try {
+    return fileURLToPath(given);
+  } catch (error) {
+    throw new UsageError(`weights: ${name} is no path (${messageOf(error)})`);
+  }
+}
+
+async function loadPath(given: string | URL): Promise<Source> {
+  const path = await pathOf(given, "fetch the file and pass its bytes");
+  const name = String(given);
   const { open, stat } = await import("node:fs/promises");
   const fail = (sentence: string) => new DataError(`weights: ${name}: ${sentence}`);
   try {

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { UsageError } from "../../src/core/error.ts";
 import * as weights from "../../src/weights/index.ts";
@@ -139,6 +140,33 @@ describe("weights: broken archives", () => {
     const sum = header.reduce((s, b) => s + b, 8 * 32);
     header.set(bytes(sum.toString(8).padStart(6, "0"), 0, " "), 148);
     expect(await failure(header)).toMatch(/is a tar archive but no PyTorch checkpoint/);
+  });
+});
+
+describe("weights: paths", () => {
+  it("takes a file: URL, as an object or as text", async () => {
+    const path = join(folder, "a b.pt");
+    writeFileSync(path, zipFile(dict(text("w"), good), ONE));
+    for (const given of [pathToFileURL(path), String(pathToFileURL(path))])
+      expect((await weights.read(given)).size).toBe(1);
+    const out = new URL("a%20b.safetensors", pathToFileURL(`${folder}/`));
+    await weights.write(out, await weights.read(path));
+    await weights.write(String(out), await weights.read(join(folder, "a b.safetensors")));
+    expect((await weights.read(out)).get("w")?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+  });
+
+  it("says of other URLs that their bytes are wanted", async () => {
+    const refused = /https:\/\/x\.y\/z\.pt: URLs are not taken here; fetch the file and pass its bytes/;
+    for (const given of ["https://x.y/z.pt", new URL("https://x.y/z.pt")]) {
+      await expect(weights.read(given)).rejects.toThrow(refused);
+      await expect(weights.read(given)).rejects.toThrow(UsageError);
+    }
+    await expect(weights.write("http://x/y.safetensors", {})).rejects.toThrow(
+      /URLs are not taken here; writeSafetensors gives the bytes/,
+    );
+    await expect(weights.read("file://elsewhere/x.pt")).rejects.toThrow(
+      /file:\/\/elsewhere\/x\.pt is no path/,
+    );
   });
 });
 
