@@ -14,9 +14,8 @@ const set: Call = (host, args) => new PySet(args.length ? [...itemsOf(host, args
 function latin1(host: PickleHost, text: PyValue | undefined, encoding: PyValue | undefined): Uint8Array {
   const known = typeof encoding === "string" && /^(latin-?1|iso-?8859-1)$/i.test(encoding);
   if (typeof text !== "string" || !known) {
-    throw host.source.error(
-      `its pickle encodes ${describe(text)} as ${String(encoding).slice(0, 20)}, not latin-1`,
-    );
+    const as = typeof encoding === "string" ? encoding.slice(0, 20) : describe(encoding);
+    throw host.source.error(`its pickle encodes ${describe(text)} as ${as}, not latin-1`);
   }
   host.source.spend(text.length, "a text of its pickle");
   const out = new Uint8Array(text.length);

@@ -7,6 +7,7 @@ import type { Plain } from "./types.ts";
 import {
   NumpyArray,
   PyDict,
+  PyFloat,
   type PyGlobal,
   PyList,
   PyRecord,
@@ -60,7 +61,8 @@ class Walk {
 
   visit(name: string, value: PyValue): void {
     this.#count();
-    if (value instanceof TensorRef || value instanceof UnreadableTensor) this.#tensor(name, value);
+    if (value instanceof PyFloat) this.#extra(name, value.value);
+    else if (value instanceof TensorRef || value instanceof UnreadableTensor) this.#tensor(name, value);
     else if (value instanceof NumpyArray) {
       if (value.tensor) this.#tensor(name, value.tensor);
     } else if (value instanceof StorageRef) this.#tensor(name, whole(value));
@@ -190,13 +192,16 @@ function isPlain(value: PyValue): value is null | boolean | number | bigint | st
 }
 
 function isShort(value: PyValue): boolean {
-  return isPlain(value) && !(typeof value === "string" && value.length > MAX_NAME);
+  return (
+    (isPlain(value) || value instanceof PyFloat) && !(typeof value === "string" && value.length > MAX_NAME)
+  );
 }
 
 /** A list of nothing but plain values, such as class names, stays one list. */
 function plainList(container: Container): Plain[] | null {
   if (container instanceof PyDict || container instanceof PyRecord) return null;
-  return container.items.every(isPlain) ? ([...container.items] as Plain[]) : null;
+  if (!container.items.every((item) => isPlain(item) || item instanceof PyFloat)) return null;
+  return container.items.map((item) => (item instanceof PyFloat ? item.value : (item as Plain)));
 }
 
 /** A storage on its own, seen as a tensor of one dimension. */
@@ -239,6 +244,8 @@ function* dictItems(dict: PyDict): Iterable<[string, PyValue]> {
 function keyName(key: PyValue, place: number): string {
   if (typeof key === "string") return key;
   if (typeof key === "number" || typeof key === "bigint") return String(key);
+  // Python prints a float of 16 digits with ".0", and larger ones as JavaScript prints larger ones.
+  if (key instanceof PyFloat) return Math.abs(key.value) < 1e16 ? key.value.toFixed(1) : String(key.value);
   if (typeof key === "boolean") return key ? "True" : "False";
   if (key instanceof Uint8Array && key.length < MAX_NAME) return new TextDecoder().decode(key);
   if (key instanceof PyTuple && key.items.length < 16 && key.items.every(isShort)) {

@@ -1,13 +1,14 @@
 // NumPy's part of pickles: element types, arrays and scalars, which training scripts like to leave in checkpoints.
 // Layouts are those of NumPy's ndarray.__reduce__ and dtype.__reduce__ (NumPy 1 and 2).
 
-import { bfloatToFloat, halfToFloat } from "../core/half.ts";
+import { halfToFloat } from "../core/half.ts";
 import { type Call, counts } from "./arguments.ts";
 import type { PickleHost } from "./pickle.ts";
 import { swapBytes } from "./tensor_data.ts";
 import { bytesOf, countOf, viewAs, type WeightDType } from "./types.ts";
 import {
   describe,
+  float,
   NumpyArray,
   NumpyDType,
   PyTuple,
@@ -121,7 +122,8 @@ const scalar: Call = (host, args) => {
   const value = viewAs(dtype, array.storage.load(), 0, 1, (n) => host.source.spend(n, "a NumPy scalar"))[0];
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   if (dtype === "bool") return value !== 0;
-  return dtype === "f16" ? halfToFloat(value) : dtype === "bf16" ? bfloatToFloat(value) : value;
+  if (dtype === "f16") return float(halfToFloat(value));
+  return dtype === "f32" || dtype === "f64" ? float(value) : value;
 };
 
 /** NumPy's constructors by their full name. */

@@ -4,7 +4,7 @@
 import { addItems, appendItems, build, construct, setItems } from "./construct.ts";
 import { resolveGlobal } from "./globals.ts";
 import type { Machine } from "./pickle.ts";
-import { PyDict, type PyGlobal, PyList, PySet, PyTuple, type PyValue } from "./values.ts";
+import { float, PyDict, type PyGlobal, PyList, PySet, PyTuple, type PyValue } from "./values.ts";
 
 type Opcode = (m: Machine) => void;
 
@@ -196,8 +196,8 @@ const ROWS: ReadonlyArray<readonly [code: string | number, Opcode]> = [
   ["L", (m) => m.push(decimal(m, name(m).replace(/L$/, "")))],
   [0x8a, (m) => m.push(long(m, bytesOfLength(m, m.cursor.u8())))],
   [0x8b, (m) => m.push(long(m, bytesOfLength(m, m.cursor.u32())))],
-  ["F", (m) => m.push(decimalFloat(m, name(m)))],
-  ["G", (m) => m.push(m.cursor.f64big())],
+  ["F", (m) => m.push(float(decimalFloat(m, name(m))))],
+  ["G", (m) => m.push(float(m.cursor.f64big()))],
   // Text and bytes
   ["S", (m) => m.push(quoted(m))],
   ["T", (m) => m.push(oldString(bytesOfLength(m, m.cursor.u32())))],

@@ -9,7 +9,7 @@ import { materialise } from "./tensor_data.ts";
 import { readPickleFile } from "./torch_legacy.ts";
 import { readTorchTar } from "./torch_tar.ts";
 import { readTorchZip } from "./torch_zip.ts";
-import type { Plain, Skipped, WeightEntry, Weights } from "./types.ts";
+import { NOT_READ, type Plain, type Skipped, type WeightEntry, type Weights } from "./types.ts";
 import { type PyValue, TensorRef, type UnreadableTensor } from "./values.ts";
 
 export interface ReadOptions {
@@ -83,9 +83,7 @@ function collect(source: Source, root: PyValue, skipUnsupported: boolean): Omit<
       tensors.set(name, entry);
     } else if (skipUnsupported) skipped.push({ name, reason: tensor.reason });
     else {
-      throw source.error(
-        `tensor "${name}" ${tensor.reason}, which Thaw does not read; skipUnsupported reads the rest`,
-      );
+      throw source.error(`tensor "${name}" ${tensor.reason}, ${NOT_READ}`);
     }
   }
   return { tensors, extras, skipped, foreign: [...foreign] };

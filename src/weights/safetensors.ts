@@ -6,7 +6,7 @@ import { DataError } from "../core/error.ts";
 import { keysOf } from "./json_keys.ts";
 import { Cursor, Source } from "./source.ts";
 import { entryOf } from "./tensor_data.ts";
-import { bytesOf, countOf, type Skipped, type WeightDType, type Weights } from "./types.ts";
+import { bytesOf, countOf, NOT_READ, type Skipped, type WeightDType, type Weights } from "./types.ts";
 
 /** The longest header that the reference reader accepts. */
 export const MAX_HEADER = 100_000_000;
@@ -151,10 +151,7 @@ function readEntry(
     }
     file.tensors.set(name, entryOf(source, name, dtype, shape, data.subarray(begin, end)));
   } else if (UNREAD.test(type) && skipUnsupported) file.skipped.push({ name, reason: `is ${type}` });
-  else
-    throw wrong(
-      UNREAD.test(type) ? `is ${type}, which Thaw does not read` : `has the unknown dtype "${type}"`,
-    );
+  else throw wrong(UNREAD.test(type) ? `is ${type}, ${NOT_READ}` : `has the unknown dtype "${type}"`);
   return { name, begin, end };
 }
 

@@ -72,16 +72,24 @@ function readStream(host: PickleHost, cursor: Cursor): PyValue {
   const object = unpickle({ ...host, persistent: (id) => persistent(host, stored, id) }, cursor);
   const keys = unpickle(host, cursor);
   if (!(keys instanceof PyList)) throw source.error(`lists its storages as ${describe(keys)}`);
-  for (const key of keys.items) readStorage(source, cursor, stored.get(String(key)), key);
+  for (const key of keys.items) {
+    if (!isKey(key)) throw source.error(`lists ${describe(key)} as the key of a storage`);
+    readStorage(source, cursor, stored.get(String(key)), String(key));
+  }
   for (const [key, storage] of stored) {
     if (!storage.bytes) throw source.error(`refers to the storage ${key}, which does not follow`);
   }
   return object;
 }
 
-function readStorage(source: Source, cursor: Cursor, storage: Stored | undefined, key: PyValue): void {
+/** Keys of storages: text, and numbers in the oldest files. */
+function isKey(value: PyValue | undefined): value is string | number | bigint {
+  return typeof value === "string" || typeof value === "number" || typeof value === "bigint";
+}
+
+function readStorage(source: Source, cursor: Cursor, storage: Stored | undefined, key: string): void {
   if (!storage || storage.bytes) {
-    throw source.error(`lists a storage ${String(key)} that its object does not refer to, or lists it twice`);
+    throw source.error(`lists a storage ${key} that its object does not refer to, or lists it twice`);
   }
   const n = cursor.size("a storage's length");
   if (n !== storage.count) {
@@ -95,8 +103,7 @@ function persistent(host: PickleHost, stored: Map<string, Stored>, id: PyValue):
   const { source } = host;
   const [kind, typeName, key, , number, view] = id instanceof PyTuple ? id.items : [];
   if (kind === "module" && typeName !== undefined) return typeName;
-  const named = typeof key === "string" || typeof key === "number" || typeof key === "bigint";
-  if (kind !== "storage" || !named) {
+  if (kind !== "storage" || !isKey(key)) {
     throw source.error(`its pickle refers to ${describe(kind ?? id)} outside of it, not to a storage`);
   }
   const type = storageType(host, typeName);

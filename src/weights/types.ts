@@ -55,6 +55,10 @@ export interface Skipped {
   readonly reason: string;
 }
 
+/** How a message on such an array ends, for those who call the library and those who type a command. */
+export const NOT_READ =
+  "which Thaw does not read; skipUnsupported (thaw convert --skip-unsupported) reads the rest";
+
 interface Kind {
   readonly bytes: number;
   readonly view: (buffer: ArrayBufferLike, offset: number, length: number) => WeightData;

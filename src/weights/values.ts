@@ -10,6 +10,7 @@ export type PyValue =
   | number
   | bigint
   | string
+  | PyFloat
   | Uint8Array
   | PyTuple
   | PyList
@@ -22,6 +23,19 @@ export type PyValue =
   | UnreadableTensor
   | NumpyDType
   | NumpyArray;
+
+/** A float without a fraction, such as 4.0, which a number here could not tell from the integer 4. */
+export class PyFloat {
+  readonly value: number;
+
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** A float as a value: a plain number where that is no integer. */
+export const float = (value: number): number | PyFloat =>
+  Number.isInteger(value) ? new PyFloat(value) : value;
 
 export class PyTuple {
   readonly items: readonly PyValue[];
@@ -205,13 +219,26 @@ export class Limits {
   }
 }
 
+/** Values that are objects here, as messages call them; not by the names of classes, which a bundler shortens. */
+const KINDS = [
+  [PyFloat, "a float"],
+  [Uint8Array, "bytes"],
+  [PyTuple, "a tuple"],
+  [PyList, "a list"],
+  [PyDict, "a dict"],
+  [PySet, "a set"],
+  [StorageRef, "a storage"],
+  [TensorRef, "a tensor"],
+  [UnreadableTensor, "a tensor"],
+  [NumpyDType, "a NumPy dtype"],
+  [NumpyArray, "a NumPy array"],
+] as const;
+
 /** What a Python value is called in messages. */
 export function describe(value: PyValue | undefined): string {
   if (value === undefined) return "nothing";
   if (value === null) return "None";
   if (value instanceof PyGlobal) return value.path;
   if (value instanceof PyRecord) return `an object of ${value.type.path}`;
-  if (value instanceof Uint8Array) return "bytes";
-  if (typeof value === "object") return `a ${value.constructor.name.replace(/^Py|Ref$/g, "").toLowerCase()}`;
-  return `a ${typeof value}`;
+  return KINDS.find(([kind]) => value instanceof kind)?.[1] ?? `a ${typeof value}`;
 }

@@ -166,6 +166,34 @@ describe("weights: globals that a pickle may not name", () => {
   });
 });
 
+describe("weights: damaged pickles", () => {
+  it.each<[string, Uint8Array, RegExp]>([
+    [
+      "an encoding that is no text",
+      pickle(call(global("_codecs", "encode"), text("a"), dict())),
+      /encodes a string as a dict, not latin-1/,
+    ],
+    ["no encoding", pickle(call(global("_codecs", "encode"), text("a"))), /a string as nothing, not latin-1/],
+    [
+      "storages that are no keys",
+      bytes(legacyFile("N").slice(0, -4), "](}e."),
+      /lists a dict as the key of a storage/,
+    ],
+    ["an array of nothing", pickle(call(global("numpy", "dtype"), "}")), /a NumPy dtype of a dict/],
+    [
+      "an array of an array",
+      pickle([
+        call(global("numpy.core.multiarray", "_reconstruct"), "N"),
+        tuple("N", tuple(), "]", "N", "N"),
+        "b",
+      ]),
+      /a NumPy array a list as dtype/,
+    ],
+  ])("says what it found for %s, in Python's words", async (_what, input, message) => {
+    expect(await failure(input)).toMatch(message);
+  });
+});
+
 describe("weights: pickles that break the stack machine's rules", () => {
   it.each<[string, Uint8Array, RegExp]>([
     ["nothing to return", pickle(), /ends with 0 values and 0 marks/],

@@ -127,6 +127,21 @@ describe("weights: writing safetensors", () => {
       { x: { shape: [1], data: new Float32Array(1), dtype: "f64" } },
       /needs a Float64Array, not a Float32Array/,
     ],
+    ["null", null as never, /arrays by name \(a Map or an object\), not null/],
+    ["a null entry", { x: null as never }, /"x" is null, not \{ shape, data \}/],
+    ["no data", { x: { shape: [1] } as never }, /"x" has undefined as data; it needs one of Float64Array, F/],
+    ["a list of numbers", { x: { shape: [1], data: [1] as never } }, /"x" has a Array as data/],
+    ["no shape", { x: { data: new Float32Array(1) } as never }, /"x" has undefined as shape/],
+    [
+      "half a character",
+      { "a\ud800": { shape: [1], data: new Int8Array(1) } },
+      /half a character in its name/,
+    ],
+    [
+      "a tensor, whose values have to be awaited",
+      { x: { shape: [1], data: (async () => {}) as never } },
+      /"x" lies on a device; await weights\.write, or await nn\.exportState/,
+    ],
     [
       "an unknown dtype",
       { x: { shape: [1], data: new Float32Array(1), dtype: "f8" as "f16" } },
@@ -196,6 +211,7 @@ describe("weights: reading safetensors", () => {
       /header is cut short: 50 more bytes.*2 are there/,
     ],
     ["a header beyond the limit", bytes(u64(100_000_001), "{}"), /claims a header of 100000001 bytes/],
+    ["a header of a terabyte", bytes(u64(2 ** 40), "{}"), /claims a header of 1099511627776 bytes; at most/],
     ["a negative header length", bytes(u64(2n ** 64n - 1n), "{}"), /its length is -1/],
     ["a header that is no object", file("[1]"), /does not begin with \{/],
     ["a header that is no JSON", file('{"a":}'), /is no JSON$/],
@@ -218,11 +234,21 @@ describe("weights: reading safetensors", () => {
     [
       "a dtype it does not read",
       file({ a: { ...f32(0, 4), dtype: "F8_E4M3", shape: [4] } }, 4),
-      /is F8_E4M3, which Thaw does not read/,
+      /is F8_E4M3, which Thaw does not read; skipUnsupported \(thaw convert --skip-unsupported\) reads the rest/,
     ],
     ["no shape", file({ a: { ...f32(0, 4), shape: "4" } }, 4), /has no shape/],
     ["a negative extent", file({ a: f32(0, 4, [-1]) }, 4), /has no shape of whole numbers/],
     ["a fractional extent", file({ a: f32(0, 4, [0.5]) }, 4), /has no shape of whole numbers/],
+    [
+      "an extent written as a fraction",
+      file('{"a":{"dtype":"F32","shape":[4.0],"data_offsets":[0,16]}}', 16),
+      /header holds 4\.0 where a whole number belongs/,
+    ],
+    [
+      "an offset written with an exponent",
+      file('{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16e0]}}', 16),
+      /header holds 16e0 where a whole number belongs/,
+    ],
     ["one offset", file({ a: { ...f32(0, 4), data_offsets: [0] } }, 4), /no two data_offsets/],
     ["offsets in reverse", file({ a: f32(4, 0, [1]) }, 4), /ends before it begins/],
     [

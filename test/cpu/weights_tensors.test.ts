@@ -41,6 +41,29 @@ describe("weights: tensors that do not fit their storage", () => {
     expect(await attempt(tensor(int(3), 0, [1], [1]))).toMatch(/builds a tensor on a number/);
   });
 
+  it("refuses floats and bools as numbers of elements", async () => {
+    const float = (n: number): Piece => ["G", new Uint8Array(Float64Array.of(n).buffer).reverse()];
+    const shaped = (extent: Piece) =>
+      call(
+        ...[global("torch._utils", "_rebuild_tensor_v2"), four, int(0), tuple(extent), tuple(int(1)), 0x89],
+        call(global("collections", "OrderedDict")),
+      );
+    expect(await attempt(shaped(float(4)))).toMatch(/gives a float as a tensor's shape/);
+    expect(await attempt(shaped(float(3.5)))).toMatch(/gives 3\.5 as a tensor's shape/);
+    expect(await attempt(shaped(0x88))).toMatch(/gives a boolean as a tensor's shape/);
+    // As values and keys they are the numbers they are.
+    const object = dict(
+      text("lr"),
+      float(4),
+      text("list"),
+      tuple(float(1), float(0.5), int(2)),
+      float(3),
+      "N",
+    );
+    const { extras } = await weights.readCheckpoint(zipFile(object));
+    expect([...extras]).toEqual([["lr", 4], ["list", [1, 0.5, 2]], ["3.0", null]]); // biome-ignore format: a table
+  });
+
   it("refuses storages that are shorter than they say, or missing", async () => {
     expect(await attempt(tensor(storage("FloatStorage", "0", 5), 0, [1], [1]))).toMatch(
       /member data\/0 holds 16 bytes where 5 elements of f32 need 20/,
