@@ -6,6 +6,7 @@ import { create } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
 import { stripNames } from "../nn/state_dict.ts";
 import { readCheckpoint, type Weights, write } from "../weights/index.ts";
+import { printable } from "../weights/source.ts";
 import type { Options } from "./args.ts";
 import { command } from "./command.ts";
 import { plural } from "./output.ts";
@@ -27,24 +28,26 @@ export const convert = command({
   options: OPTIONS,
   arguments: { least: 2, most: 2 },
   async run({ values, positionals: [from, to], out }) {
-    if (!to.endsWith(".safetensors"))
+    if (!/\.safetensors$/i.test(to))
       throw new UsageError(`OUT must end in .safetensors, the format that is written; got ${to}`);
     const there = await stat(to).catch(() => null);
     if (there?.isDirectory()) throw new UsageError(`${to} is a folder`);
     if (there && !values.force) throw new UsageError(`${to} exists; --force replaces it`);
     const input = await stat(from).catch(() => null);
     const path = input?.isDirectory() ? `${from}/model.safetensors` : from;
-    const { format, tensors, skipped } = await readCheckpoint(path, {
+    const { format, tensors, skipped, foreign } = await readCheckpoint(path, {
       skipUnsupported: values["skip-unsupported"],
     });
-    for (const { name, reason } of skipped) out.say(`left out: ${name} ${reason}`);
+    for (const { name, reason } of skipped) out.say(printable(`left out: ${name} ${reason}`));
+    if (foreign.length > 0)
+      out.say(printable(`read as data, running nothing of theirs: objects of ${foreign.join(", ")}`));
     if (tensors.size === 0) throw new DataError(`${path} holds no tensors`);
     const named = values.model === undefined ? tensors : renamed(values.model, tensors, path);
     await write(to, named);
     const bytes = (await stat(to)).size;
     const elements = [...named.values()].reduce((n, e) => n + e.data.length, 0);
     out.result(
-      { event: "done", in: path, format, out: to, tensors: named.size, elements, bytes, skipped },
+      { event: "done", in: path, format, out: to, tensors: named.size, elements, bytes, skipped, foreign },
       `${path} (${format}) → ${to}: ${plural(named.size, "tensor")}, ${plural(bytes, "byte")}`,
     );
   },
@@ -53,7 +56,18 @@ export const convert = command({
 function renamed(model: string, tensors: Weights, source: string): Weights {
   const net = nn.skipInit(() => create(model));
   const stripped = stripNames(tensors) as Weights;
-  const out: Weights = new Map([...stripped].map(([name, entry]) => [net.renameKey(name), entry]));
+  const out: Weights = new Map();
+  const from = new Map<string, string>();
+  for (const [name, entry] of stripped) {
+    const own = net.renameKey(name);
+    const other = from.get(own);
+    if (other !== undefined)
+      throw new DataError(
+        `${source}: ${other} and ${name} are both called ${own} in ${model}; remove one of them`,
+      );
+    from.set(own, name);
+    out.set(own, entry);
+  }
   net.loadStateDict(out, { dryRun: true, source, except: [net.headName] });
   return out;
 }

@@ -43,7 +43,7 @@ export class Source {
 }
 
 /** A sentence that quotes a hostile file: no megabytes, no control characters that a terminal would obey. */
-function printable(sentence: string): string {
+export function printable(sentence: string): string {
   const short = sentence.length > 1000 ? `${sentence.slice(0, 1000)}…` : sentence;
   return short.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
