@@ -1,7 +1,7 @@
 // thaw weights: fetches a known weight file into the user's cache, checked by its hash.
 
 import { nearest, UsageError } from "../core/error.ts";
-import { findKnown, manifest, pull } from "../weights/known.node.ts";
+import { type KnownWeights, manifest, pull } from "../weights/known.node.ts";
 import { command } from "./command.ts";
 import { plural } from "./output.ts";
 
@@ -9,7 +9,7 @@ export const knownWeights = command({
   name: "weights",
   usage: "pull NAME [options]",
   about: "download published weights, such as densenet121/imagenet, into the cache",
-  more: "NAME is MODEL/imagenet, or MODEL alone. The file's SHA-256 is checked; where there is no network, put the file\ninto the cache folder by hand, as the message says.",
+  more: "NAME is MODEL/imagenet, or MODEL alone. The file's SHA-256 is checked. A download that broke off goes on when the\ncommand is repeated; where there is no network, put the file into the cache folder by hand, as the message says.",
   options: {},
   arguments: { least: 2, most: 2 },
   async run({ positionals: [action, wanted], out, signal }) {
@@ -18,24 +18,32 @@ export const knownWeights = command({
     const known = await manifest();
     const name = known.has(wanted) ? wanted : `${wanted}/imagenet`;
     const entry = known.get(name);
-    if (!entry) {
-      const near = nearest(
-        wanted,
-        [...known.keys()].flatMap((k) => [k, k.split("/")[0]]),
-      );
-      throw new UsageError(
-        `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ` (there are ${[...known.keys()].join(", ")})`}`,
-      );
-    }
-    const before = await findKnown(entry);
+    if (!entry) throw unknownName(wanted, known);
     const mib = (n: number) => Math.round(n / 2 ** 20);
-    const path = await pull(name, entry, {
+    const { path, downloaded } = await pull(name, entry, {
       signal,
-      onProgress: (done, total) => out.progress(`${entry.file} (MiB)`, mib(done), mib(total)),
+      onNotice: (sentence) => out.say(sentence),
+      // Where the server does not say how much there is, all that has come is all that is known.
+      onProgress: (done, total) => out.progress(`${entry.file} (MiB)`, mib(done), mib(total || done)),
     });
     out.result(
-      { event: "done", name, path, downloaded: !before.present, licence: entry.licence },
-      `${name}: ${path}${before.present ? " (was there already)" : `, ${plural(entry.classes, "class", "classes")}`}`,
+      { event: "done", name, path, downloaded, licence: entry.licence },
+      `${name}: ${path}${downloaded ? `, ${plural(entry.classes, "class", "classes")}` : " (was there already)"}`,
     );
   },
 });
+
+/** The error for a name that the manifest does not have, with the name that may have been meant. */
+export function unknownName(wanted: string, known: ReadonlyMap<string, KnownWeights>): UsageError {
+  // A model's name is known by its letters too, so that "densnet" is near to densenet121.
+  const meant = new Map<string, string>();
+  for (const name of known.keys()) {
+    const [model] = name.split("/");
+    for (const word of [name, model, model.replace(/\d+$/, "")])
+      if (!meant.has(word)) meant.set(word, word === name ? name : model);
+  }
+  const near = meant.get(nearest(wanted, meant.keys()) ?? "");
+  return new UsageError(
+    `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ""} (there are ${[...known.keys()].join(", ")})`,
+  );
+}

@@ -1,15 +1,16 @@
 // Known weight files (weights/manifest.json): what they are called, where they come from, and the folder of the user's
-// cache in which they are looked for. Downloading is left to the user here; what is found is checked by its hash.
+// cache in which they are looked for and into which they are downloaded. What is found is checked by its hash.
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { env } from "../core/env.ts";
 import { DataError, messageOf } from "../core/error.ts";
-import { replaceFile } from "../core/replace_file.node.ts";
+import { type DownloadOptions, download } from "./download.node.ts";
+import { makeFolder } from "./make_folder.node.ts";
 
 /** One entry of the manifest. */
 export interface KnownWeights {
@@ -55,17 +56,25 @@ export async function openKnown(name: string, entry: KnownWeights): Promise<stri
   const { path, present } = await findKnown(entry);
   if (!present) {
     throw new DataError(
-      `the weights ${name} are not on this machine: download ${entry.url} (SHA-256 ${entry.sha256}…) and put it at ${path}`,
+      `the weights ${name} are not on this machine: thaw weights pull ${name} fetches them, or ${byHand(entry, path)}`,
     );
   }
   const hash = await sha256(path);
   if (!hash.startsWith(entry.sha256)) {
-    throw new DataError(
-      `${path} is not the file that ${name} names: its SHA-256 is ${hash}, not ${entry.sha256}…; download ${entry.url} again`,
-    );
+    throw new DataError(`${notThat(path, name, entry, hash)}; thaw weights pull ${name} replaces it`);
   }
   return path;
 }
+
+const notThat = (path: string, name: string, entry: KnownWeights, hash: string) =>
+  `${path} is not the file that ${name} names: its SHA-256 is ${hash}, not ${hashOf(entry)}`;
+
+/** A hash, with dots where only its beginning is published. */
+const hashOf = ({ sha256 }: KnownWeights) => (sha256.length === 64 ? sha256 : `${sha256}…`);
+
+/** What to do where there is no network. */
+const byHand = (entry: KnownWeights, path: string) =>
+  `download ${entry.url} (SHA-256 ${hashOf(entry)}) and put it at ${path}`;
 
 /** The SHA-256 of a file in hexadecimal. */
 export async function sha256(path: string): Promise<string> {
@@ -77,45 +86,55 @@ export async function sha256(path: string): Promise<string> {
 /** The path of a file that the project ships in weights/. */
 export const shipped = (file: string): string => fileURLToPath(new URL(file, FOLDER));
 
-export interface PullOptions {
-  readonly signal?: AbortSignal;
-  /** Bytes so far and in all (0 where the server does not say). */
-  readonly onProgress?: (done: number, total: number) => void;
+export interface PullOptions extends DownloadOptions {
+  /** Told what happens beside the download itself. */
+  readonly onNotice?: (sentence: string) => void;
+}
+
+/** What `pull` did: where the file lies, and whether it had to be downloaded. */
+export interface Pulled {
+  readonly path: string;
+  readonly downloaded: boolean;
 }
 
 /**
- * Downloads a known file into the cache unless it is there, and checks its hash; resolves to its path. Throws DataError
- * when it cannot be had, or is another file than expected (which is not kept).
+ * Downloads a known file into the cache unless it is there, and checks its hash; a damaged one is replaced. Throws
+ * DataError when it cannot be had (what has come is kept, and the next call goes on from there) or is another file than
+ * expected (which is not kept), ThawError when it was interrupted.
  */
-export async function pull(name: string, entry: KnownWeights, options: PullOptions = {}): Promise<string> {
+export async function pull(name: string, entry: KnownWeights, options: PullOptions = {}): Promise<Pulled> {
   const { path, present } = await findKnown(entry);
-  if (!present) {
-    const by = `put the file at ${path} by hand where there is no network`;
-    const answer = await fetch(entry.url, { signal: options.signal }).catch((error) => {
-      throw new DataError(`${entry.url} could not be fetched (${causeOf(error)}); ${by}`);
-    });
-    if (!answer.ok || !answer.body)
-      throw new DataError(`${entry.url} could not be fetched (${answer.status} ${answer.statusText}); ${by}`);
-    const total = Number(answer.headers.get("content-length") ?? 0);
-    const chunks: Uint8Array[] = [];
-    const hash = createHash("sha256");
-    let done = 0;
-    for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) {
-      chunks.push(chunk);
-      hash.update(chunk);
-      done += chunk.length;
-      options.onProgress?.(done, total);
-    }
-    const digest = hash.digest("hex");
-    if (!digest.startsWith(entry.sha256))
-      throw new DataError(`${entry.url} gave another file: its SHA-256 is ${digest}, not ${entry.sha256}…`);
-    await mkdir(cacheFolder(), { recursive: true });
-    await replaceFile(path, chunks);
+  if (present) {
+    const hash = await sha256(path);
+    if (hash.startsWith(entry.sha256)) return { path, downloaded: false };
+    options.onNotice?.(`${notThat(path, name, entry, hash)}; downloading it again`);
   }
-  return openKnown(name, entry);
-}
-
-function causeOf(error: unknown): string {
-  const { cause } = error as { cause?: unknown };
-  return messageOf(cause ?? error);
+  await makeFolder(cacheFolder(), "the cache folder");
+  const part = `${path}.part`;
+  const subject = {
+    file: entry.file,
+    url: entry.url,
+    again: `repeat thaw weights pull ${name}`,
+    byHand: `where there is no network, ${byHand(entry, path)}`,
+  };
+  for (;;) {
+    const resumed = await download(subject, part, options);
+    const hash = await sha256(part).catch(() => null);
+    if (hash === null || hash.startsWith(entry.sha256)) {
+      await rename(part, path).catch((error: NodeJS.ErrnoException) => {
+        // Another process with the same download may have moved it first; what lies there is looked at again below.
+        if (error.code !== "ENOENT")
+          throw new DataError(`${path} could not be written (${messageOf(error)})`);
+      });
+      return { path: await openKnown(name, entry), downloaded: true };
+    }
+    const { size } = await stat(part);
+    await rm(part, { force: true });
+    if (!resumed) {
+      throw new DataError(
+        `${entry.url} gave another file than ${name}: ${size} bytes with the SHA-256 ${hash}, not ${hashOf(entry)}`,
+      );
+    }
+    options.onNotice?.(`what was kept of ${entry.file} does not go with the rest; downloading all of it`);
+  }
 }

@@ -1,7 +1,9 @@
 // thaw convert and thaw weights as a user runs them. Downloads themselves are in weights_download.test.ts.
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { unknownName } from "../../src/cli/weights.ts";
 import * as weights from "../../src/weights/index.ts";
+import { manifest } from "../../src/weights/known.node.ts";
 import { call, dict, global, text, zipFile } from "../fixtures/weights/assemble.ts";
 import { good, ONE } from "../fixtures/weights/failure.ts";
 import { put, scratch, thaw } from "../lib/cli.ts";
@@ -37,5 +39,16 @@ describe("thaw convert", () => {
     expect(r.err).toMatch(
       new RegExp(`${names[0]} and ${names[1]} are both called ${names[1]} in densenet121`),
     );
+  });
+});
+
+describe("thaw weights", () => {
+  test("says which name may have been meant", async () => {
+    const known = await manifest();
+    const sentence = (name: string) => unknownName(name, known).message;
+    expect(sentence("densnet")).toMatch(/called densnet; did you mean densenet121\? \(there are densenet121/);
+    expect(sentence("densenet12")).toMatch(/did you mean densenet121\?/);
+    expect(sentence("DenseNet169/imagnet")).toMatch(/did you mean densenet169\/imagenet\?/);
+    expect(sentence("vgg")).not.toMatch(/did you mean/);
   });
 });
