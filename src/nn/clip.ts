@@ -13,8 +13,9 @@ const call = (name: string, inputs: readonly Value[], attrs = {}): Value =>
   apply1(opNamed(name), inputs, attrs);
 const constant = (value: number) => call("full", [], { shape: [], value, dtype: "f32" });
 
+/** Options of clipGradNorm. */
 export interface ClipOptions {
-  /** Which norm over all gradients together: 1, 2 (default), any other number above 0, or Infinity for the largest |g|. */
+  /** Which norm over all gradients together: 1, 2 (default), another number above 0, or Infinity for the largest |g|. */
   readonly normType?: number;
 }
 
@@ -54,35 +55,29 @@ function norm(gradients: readonly Value[], p: number): Value {
 /**
  * Scales all gradients by min(1, maxNorm / (‖g‖ + 1e-6)), ‖g‖ the norm over all of them together
  * (torch.nn.utils.clip_grad_norm_). Takes a Tensor or several; those without a gradient are left out. Returns the norm
- * before clipping, a tensor []; with a maxNorm of Infinity nothing is scaled. Throws a UsageError for a maxNorm that is not above 0.
+ * before clipping, a tensor []. With an infinite maxNorm it only measures.
+ * Throws a UsageError for a maxNorm that is not above 0.
  */
 export function clipGradNorm(
   parameters: Tensor | Iterable<Tensor>,
   maxNorm: number,
   options: ClipOptions = {},
 ): Tensor {
-  const clips = maxNorm !== Number.POSITIVE_INFINITY;
-  if (clips) checkNumber("clipGradNorm", "maxNorm", maxNorm, { min: 0, above: true });
   checkOptions("clipGradNorm", options, ["normType"]);
   const { normType = 2 } = options;
-  if (normType !== Number.POSITIVE_INFINITY)
-    checkNumber("clipGradNorm", "normType", normType, { min: 0, above: true });
+  for (const [name, v] of Object.entries({ maxNorm, normType }))
+    if (v !== Number.POSITIVE_INFINITY) checkNumber("clipGradNorm", name, v, { min: 0, above: true });
   const rt = runtime();
   const leaves = withGradient(parameters);
   const size = norm(
     leaves.map((leaf) => (leaf.grad as Variable).value),
     normType,
   );
-  if (clips) scaleAll(leaves, size, maxNorm);
-  return new Tensor(rt.adopt(new Variable(size, { value: size })));
-}
-
-/** Multiplies all gradients by min(1, maxNorm / (size + 1e-6)). */
-function scaleAll(leaves: readonly Variable[], size: Value, maxNorm: number): void {
   const inverse = call("reciprocal", [call("addScalar", [size], { value: 1e-6 })]);
   const ratio = call("mulScalar", [inverse], { value: maxNorm });
   const factor = call("reshape", [call("minimum", [ratio, constant(1)])], { shape: [1] });
   for (const leaf of leaves) scale(leaf, factor);
+  return new Tensor(rt.adopt(new Variable(size, { value: size })));
 }
 
 /** Multiplies a leaf's gradient: in place where it has memory of its own, else by a new value in its stead. */

@@ -18,6 +18,7 @@ import { Tensor } from "../tensor/tensor.ts";
 /** A group of parameters with its own hyperparameters, all of which may be changed between steps. */
 export type ParamGroup<H> = { params: Parameter[] } & H;
 
+/** Parameters, or groups of them with hyperparameters of their own. */
 export type ParamsInput<H> = Iterable<Parameter> | readonly ({ params: Iterable<Parameter> } & Partial<H>)[];
 
 /** What an optimizer keeps of one parameter. */
@@ -43,6 +44,7 @@ interface Batch {
   readonly slots: readonly Slot[];
 }
 
+/** What an optimizer knows beside the parameters themselves. */
 export interface OptimizerState<H> {
   /** The optimizer's name: the state of one is not that of another. */
   readonly kind: string;
@@ -205,7 +207,7 @@ export abstract class Optimizer<H extends object> {
     const params = this.paramGroups.flatMap((g) =>
       g.params.map((p) => {
         const slot = this.#slots.get(p.variable);
-        if (!slot) return { step: 0, moments: {} };
+        if (!slot?.count) return { step: 0, moments: {} };
         const at = (name: string): Tensor =>
           new Tensor(new Variable(p, { state: { ...slot.place, storage: slot.arena.moment(name) } }));
         return {
@@ -218,8 +220,8 @@ export abstract class Optimizer<H extends object> {
   }
 
   /**
-   * Takes over what `stateDict` gave, or the same with moments as Float32Arrays; the groups must hold as many parameters
-   * of the same shapes in the same order. Throws a UsageError for the state of another optimizer, and then nothing has
+   * Takes over what `stateDict` gave, or the same with moments as Float32Arrays; the groups must hold as many
+   * parameters of the same shapes in the same order. Throws a UsageError for the state of another optimizer, and then nothing has
    * been taken over.
    */
   loadStateDict(state: OptimizerLoad<H>): void {

@@ -2,6 +2,10 @@
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
 import {
+  CLIPS,
+  CUMULATIVE,
+  checkClip,
+  checkCumulative,
   checkLayer,
   checkLoss,
   checkOptimizer,
@@ -20,6 +24,14 @@ afterAll(close);
 
 describe("layers", () => {
   it.each(Object.keys(LAYERS))("%s", (name) => checkLayer(name, LIMIT));
+});
+
+describe("batch norm with momentum null", () => {
+  it.each(CUMULATIVE)("%s", (way) => checkCumulative(way, LIMIT));
+});
+
+describe("clipGradNorm of plain tensors", () => {
+  it.each(Object.keys(CLIPS))("%s", (name) => checkClip(name, LIMIT));
 });
 
 describe("losses", () => {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { numel, type Shape } from "../../src/core/shape.ts";
-import { nn, optim, type Tensor, tensor } from "../../src/index.ts";
+import { compile, nn, optim, type Tensor, tensor } from "../../src/index.ts";
 import { writeTensor } from "../../src/tensor/parameter.ts";
 import { uniforms } from "./counter.ts";
 
@@ -24,6 +24,17 @@ interface SteepCase {
   readonly float32: number;
 }
 
+interface CumulativeCase {
+  readonly after: { mean: number[]; variance: number[] }[];
+  readonly batches: number;
+}
+
+interface ClipCase {
+  readonly norm: number;
+  readonly a: number[];
+  readonly b: number[];
+}
+
 interface OptimCase {
   readonly losses: number[];
   readonly norms: number[];
@@ -31,7 +42,7 @@ interface OptimCase {
 }
 
 const { cases } = JSON.parse(readFileSync(new URL("../fixtures/nn/nn.json", import.meta.url), "utf8")) as {
-  cases: Record<string, LayerCase & OptimCase & SteepCase>;
+  cases: Record<string, LayerCase & OptimCase & SteepCase & CumulativeCase & ClipCase>;
 };
 
 function values(stream: number, shape: Shape, low = -1, high = 1): Tensor {
@@ -206,4 +217,49 @@ export async function checkSteep(name: "adam" | "adamw"): Promise<void> {
   const got = await p.data();
   const off = Math.max(...want.map((w, i) => Math.abs(got[i] - w)));
   expect(off, `${name} is ${off} off, PyTorch's float32 ${float32}`).toBeLessThan(4 * float32);
+}
+
+/** Which way four batches go through a batch norm that averages over all of them. */
+export const CUMULATIVE = ["one by one", "two in a step", "compiled", "two in a compiled step"] as const;
+
+export async function checkCumulative(way: (typeof CUMULATIVE)[number], limit: number): Promise<void> {
+  const { after, batches } = cases.bnCumulative;
+  const m = new nn.BatchNorm2d(3, { momentum: null });
+  const x = [0, 1, 2, 3].map((i) => values(20 + i, [4, 3, 2, 2], -1, 1 + i));
+  const both = (a: Tensor, b: Tensor) => [m.forward(a), m.forward(b)];
+  const single = (a: Tensor) => m.forward(a);
+  const run = way.includes("compiled") ? { both: compile(both), single: compile(single) } : { both, single };
+  for (let i = 0; i < batches; i += way.startsWith("two") ? 2 : 1) {
+    if (way.startsWith("two")) run.both(x[i], x[i + 1]);
+    else run.single(x[i]);
+    const want = after[way.startsWith("two") ? i + 1 : i];
+    close(await (m.runningMean as Tensor).data(), want.mean, limit, `mean after batch ${i}`);
+    close(await (m.runningVar as Tensor).data(), want.variance, limit, `variance after batch ${i}`);
+  }
+  expect(m.numBatchesTracked?.value).toBe(batches);
+}
+
+export const CLIPS: Record<string, { normType?: number; maxNorm: number }> = {
+  two: { maxNorm: 0.5 },
+  one: { maxNorm: 0.5, normType: 1 },
+  three: { maxNorm: 0.5, normType: 3 },
+  largest: { maxNorm: 0.5, normType: Number.POSITIVE_INFINITY },
+  short: { maxNorm: 100 },
+  measured: { maxNorm: Number.POSITIVE_INFINITY },
+};
+
+/** Gradients of plain tensors, which have no memory of their own, read before they are clipped and not. */
+export async function checkClip(name: string, limit: number): Promise<void> {
+  const c = cases[`clip.${name}`];
+  const { maxNorm, ...options } = CLIPS[name];
+  for (const readFirst of [false, true]) {
+    const [a, b] = [values(30, [3, 2]), values(31, [4])];
+    for (const t of [a, b]) t.requiresGrad = true;
+    a.square().sum().add(b.pow(3).sum()).backward();
+    if (readFirst) await (a.grad as Tensor).data();
+    const norm = nn.clipGradNorm([a, b], maxNorm, options);
+    close(await norm.data(), [c.norm], limit, "norm");
+    close(await (a.grad as Tensor).data(), c.a, limit, "gradient of a");
+    close(await (b.grad as Tensor).data(), c.b, limit, "gradient of b");
+  }
 }
