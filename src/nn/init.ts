@@ -8,7 +8,7 @@ import { runtime } from "../runtime/context.ts";
 import { type Parameter, writeTensor } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
-/** Inputs and outputs that meet in one element: for OIHW weights the channels times the window; throws below 2 dimensions. */
+/** Inputs and outputs that meet in one element: for OIHW weights channels times window; throws below 2 dimensions. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2)
     throw new UsageError(`init: fan in and fan out need at least 2 dimensions, got [${shape}]`);
@@ -60,10 +60,10 @@ export function constant(p: Parameter, value: number): Parameter {
 }
 
 /** Fills a parameter with 0 (torch.nn.init.zeros_). */
-export const zeros = (p: Parameter): Parameter => constant(p, 0);
+export const zeros = (p: Parameter): Parameter => fill("zeros", p, () => new Float32Array(p.numel));
 
 /** Fills a parameter with 1 (torch.nn.init.ones_). */
-export const ones = (p: Parameter): Parameter => constant(p, 1);
+export const ones = (p: Parameter): Parameter => fill("ones", p, () => new Float32Array(p.numel).fill(1));
 
 /** Normal numbers of this mean and standard deviation (torch.nn.init.normal_). */
 export function normal(p: Parameter, mean = 0, std = 1): Parameter {
@@ -79,8 +79,10 @@ export function uniform(p: Parameter, low = 0, high = 1): Parameter {
   return fill("uniform", p, () => uniformValues(p.numel, low, high));
 }
 
+/** Which of a weight's fans counts. */
 export type Mode = "fanIn" | "fanOut";
 
+/** Options of He initialisation. */
 export interface KaimingOptions {
   /** Slope of the leaky ReLU that follows (torch's `a`). Default 0: a ReLU. */
   readonly slope?: number;
