@@ -18,6 +18,7 @@ export function checkOptionalTensor(what: string, name: string, v: unknown): voi
 
 type Pads = readonly [number, number, number, number];
 
+/** Options of convolutions, with torch's names and defaults. */
 export interface ConvOptions {
   /** Step of the window, one number or (height, width). Default 1. */
   readonly stride?: Pair;
@@ -39,6 +40,7 @@ export const CONV_OPTIONS = [
   "groups",
 ] as const satisfies readonly (keyof ConvOptions)[];
 
+/** Options that all pools have. */
 export interface PoolOptions {
   /** Step of the window. Default: the window. */
   readonly stride?: Pair;
@@ -48,11 +50,13 @@ export interface PoolOptions {
   readonly ceilMode?: boolean;
 }
 
+/** Options of maxPool2d. */
 export interface MaxPoolOptions extends PoolOptions {
   /** Distance of the window's elements. Default 1. */
   readonly dilation?: Pair;
 }
 
+/** Options of avgPool2d. */
 export interface AvgPoolOptions extends PoolOptions {
   /** Count padding in the divisor. Default true. */
   readonly countIncludePad?: boolean;
@@ -123,7 +127,7 @@ export function avgPoolAttrs(what: string, kernel: Pair, options: AvgPoolOptions
 /** One extent for both axes, or (height, width); null keeps the input's. */
 export type OutputSize = number | readonly [number | null, number | null];
 
-/** Attributes of avgPool2d over windows that give a certain size; `x` is the input's shape, null where not known yet. */
+/** Attributes of avgPool2d over windows that give a certain size; `x` is the input's shape, null if not known yet. */
 export function adaptiveAttrs(what: string, size: OutputSize, x: readonly number[] | null) {
   const own = (i: 0 | 1) => x?.[2 + i] ?? 1;
   const filled = Array.isArray(size) && size.length === 2 ? size.map((s, i) => s ?? own(i as 0 | 1)) : size;
@@ -135,13 +139,16 @@ export function adaptiveAttrs(what: string, size: OutputSize, x: readonly number
   };
 }
 
+/** What becomes of the single losses: their mean, their sum, or themselves. */
 export type Reduction = "mean" | "sum" | "none";
 
+/** Options that all losses have. */
 export interface LossOptions {
   /** "mean" (default), "sum", or "none" for the losses themselves. */
   readonly reduction?: Reduction;
 }
 
+/** Options of losses of classes. */
 export interface ClassLossOptions extends LossOptions {
   /** Weight of each class, [C]. */
   readonly weight?: Tensor | null;
@@ -149,16 +156,19 @@ export interface ClassLossOptions extends LossOptions {
   readonly ignoreIndex?: number;
 }
 
+/** Options of crossEntropy. */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** Share of the target, from 0 to 1, that is spread evenly over all classes. Default 0. */
   readonly labelSmoothing?: number;
 }
 
+/** Options of binaryCrossEntropy. */
 export interface BinaryLossOptions extends LossOptions {
   /** Weight of each loss; broadcasts to the input's shape. */
   readonly weight?: Tensor | null;
 }
 
+/** Options of binaryCrossEntropyWithLogits. */
 export interface BinaryLogitsOptions extends BinaryLossOptions {
   /** Weight of positives; broadcasts to the input's shape. */
   readonly posWeight?: Tensor | null;

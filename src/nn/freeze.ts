@@ -6,12 +6,16 @@ import { checkOptions, checkWord } from "../core/options.ts";
 import { BatchNorm2d } from "./layers.ts";
 import type { Module } from "./module.ts";
 
+/** Options of freeze. */
 export interface FreezeOptions {
   /** What frozen batch norms normalise by: "running" (default) or "batch" statistics. */
   readonly batchNorm?: "running" | "batch";
 }
 
-/** Freezes every parameter of the module and, unless told otherwise, its batch norms' statistics. Returns the module. */
+/**
+ * Freezes every parameter of the module and, unless told otherwise, its batch norms' statistics (Keras' `trainable =
+ * false`). Returns the module. Throws a UsageError for options that there are not.
+ */
 export function freeze<M extends Module>(module: M, options: FreezeOptions = {}): M {
   checkOptions("freeze", options, ["batchNorm"]);
   const { batchNorm = "running" } = options;

@@ -40,7 +40,7 @@ function batched(op: string, inputs: readonly Tensor[], attrs: Attrs): Tensor {
 
 /**
  * Convolution (torch.nn.functional.conv2d): x [N, C, H, W] ∗ w [K, C/groups, R, S] + bias [K] → [N, K, P, Q],
- * P = ⌊(H + padding above and below - dilation·(R-1) - 1) / stride⌋ + 1. Throws a ShapeError for shapes that do not fit.
+ * P = ⌊(H + padding above and below - dilation·(R-1) - 1) / stride⌋ + 1. Throws a ShapeError where shapes do not fit.
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
   checkTensor("conv2d", "x", x);
@@ -78,6 +78,7 @@ export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor
   });
 }
 
+/** Options of batchNorm. */
 export interface BatchNormFunctionOptions {
   /** Normalise by the batch's statistics, and move the running ones. */
   readonly training: boolean;

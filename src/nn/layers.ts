@@ -23,6 +23,7 @@ function drawn(shape: readonly number[], bound: number, label: string): Paramete
   return new Parameter(shape, uniformValues(numel(shape), -bound, bound), label);
 }
 
+/** Options of Conv2d. */
 export interface Conv2dOptions extends F.ConvOptions {
   /** Add a learnable value to each channel of the output. Default true. */
   readonly bias?: boolean;
@@ -69,7 +70,8 @@ export class Conv2d extends Module {
 }
 
 /**
- * y = x·Wᵀ + b (torch.nn.Linear): [..., in] → [..., out]. Weight [out, in], initially uniform in ±1/√in, as is the bias.
+ * y = x·Wᵀ + b (torch.nn.Linear): [..., in] → [..., out]. Weight [out, in], initially uniform in ±1/√in, as is the
+ * bias.
  */
 export class Linear extends Module {
   readonly inFeatures: number;
@@ -96,6 +98,7 @@ export class Linear extends Module {
   }
 }
 
+/** Options of BatchNorm2d. */
 export interface BatchNormOptions {
   /** Added to the variance, at least 0. Default 1e-5. */
   readonly eps?: number;
@@ -112,17 +115,22 @@ export interface BatchNormOptions {
 
 /**
  * Batch norm over [N, C, H, W] (torch.nn.BatchNorm2d). In train mode it uses the batch's statistics and moves the
- * running ones; in eval mode, or frozen with `freeze`, the running ones. `requiresGrad = false` on its parameters freezes
- * those and nothing else. Throws a ShapeError for another number of channels, and for one value per channel in training.
+ * running ones; in eval mode, or frozen with `freeze`, the running ones. `requiresGrad = false` on its parameters
+ * freezes those and nothing else. Throws a ShapeError for another number of channels, and for one value per channel in
+ * training.
  */
 export class BatchNorm2d extends Module {
   readonly numFeatures: number;
   readonly eps: number;
   readonly momentum: number | null;
+  /** [C], at first 1; null without `affine`, as is the bias, at first 0. */
   weight: Parameter | null;
   bias: Parameter | null;
+  /** [C], at first 0; null without `trackRunningStats`, as are the next two. */
   runningMean: Buffer | null;
+  /** [C], at first 1; unbiased. */
   runningVar: Buffer | null;
+  /** Batches in train mode so far. */
   numBatchesTracked: Counter | null;
 
   constructor(numFeatures: number, options: BatchNormOptions = {}) {

@@ -46,6 +46,10 @@ const handler: ProxyHandler<Module> = {
   },
 };
 
+/**
+ * The base of layers and networks (torch.nn.Module). A subclass assigns Parameters, Buffers and Modules to properties
+ * in its constructor, which are then its state, and writes `forward`.
+ */
 export abstract class Module {
   /** Train or eval mode; set by `train()` and `eval()`. */
   training = true;
@@ -60,6 +64,7 @@ export abstract class Module {
     return new Proxy(this, handler);
   }
 
+  /** What the module computes; written by each. */
   abstract forward(...inputs: never[]): unknown;
 
   /** State-dict name of a property; the property's own name unless a subclass says otherwise. */
@@ -84,6 +89,7 @@ export abstract class Module {
       yield* child.namedModules(prefix ? `${prefix}.${name}` : name);
   }
 
+  /** This module and everything below it, parents first. */
   modules(): Module[] {
     return [...this.namedModules()].map(([, m]) => m);
   }
@@ -107,10 +113,12 @@ export abstract class Module {
     }
   }
 
+  /** Parameters here and below, each once, in PyTorch's order. */
   parameters(): Parameter[] {
     return [...this.namedParameters()].map(([, p]) => p);
   }
 
+  /** Buffers with dotted names. */
   *namedBuffers(): Iterable<[string, Buffer]> {
     for (const [name, m] of this.namedState()) if (m instanceof Buffer) yield [name, m];
   }
@@ -123,6 +131,7 @@ export abstract class Module {
     return this;
   }
 
+  /** Sets eval mode here and below. */
   eval(): this {
     return this.train(false);
   }

@@ -6,7 +6,7 @@ import { adaptiveAttrs, avgPoolAttrs, maxPoolAttrs } from "./arguments.ts";
 import * as F from "./functional.ts";
 import { Module } from "./module.ts";
 
-/** Largest value of each window (torch.nn.MaxPool2d); the stride defaults to the kernel. Ties: the first in row order. */
+/** Largest value of each window (torch.nn.MaxPool2d); the stride defaults to the kernel. Ties: first in row order. */
 export class MaxPool2d extends Module {
   readonly kernelSize: Pair;
   readonly options: F.MaxPoolOptions;

@@ -6,6 +6,7 @@ import { UsageError } from "../core/error.ts";
 import { checkNumber, shown } from "../core/options.ts";
 import { Optimizer, type ParamGroup, type ParamsInput, type Update, withDefaults } from "./optimizer.ts";
 
+/** Options of Adam and AdamW. */
 export interface AdamOptions {
   /** Learning rate, at least 0. Default 1e-3. */
   lr: number;

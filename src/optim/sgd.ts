@@ -5,6 +5,7 @@ import { UsageError } from "../core/error.ts";
 import { checkFlag, checkNumber } from "../core/options.ts";
 import { Optimizer, type ParamGroup, type ParamsInput, type Update, withDefaults } from "./optimizer.ts";
 
+/** Options of SGD. */
 export interface SgdOptions {
   /** Learning rate, at least 0. Default 1e-3. */
   lr: number;
