@@ -46,6 +46,27 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** A value of any kind, for messages: `"abc"`, `3`, `an array`, `a Map`. */
+export function tell(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+    case "bigint":
+      return `${value}n`;
+    case "function":
+    case "symbol":
+      return `a ${typeof value}`;
+    case "object": {
+      if (value === null) return "null";
+      if (Array.isArray(value)) return "an array";
+      const kind = Object.getPrototypeOf(value)?.constructor?.name ?? "Object";
+      return kind === "Object" ? "an object" : `${/^[AEIOU]/.test(kind) ? "an" : "a"} ${kind}`;
+    }
+    default:
+      return Object.is(value, -0) ? "-0" : String(value);
+  }
+}
+
 /** The candidate nearest to `word` by edit distance, or null when nothing is close enough to be a typo. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null;

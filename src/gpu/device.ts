@@ -2,7 +2,7 @@
 // object and the adapter stay referenced here until `close`.
 
 import { env } from "../core/env.ts";
-import { DeviceError, DeviceLost, messageOf, UsageError } from "../core/error.ts";
+import { DeviceError, DeviceLost, messageOf } from "../core/error.ts";
 import type { DeviceTraits } from "../core/traits.ts";
 
 /** How a device is found; whatever is given is used as it is. */
@@ -54,11 +54,26 @@ export async function findGpu(dawn: readonly string[] = []): Promise<GPU> {
   if (own) return own;
   if (!inNode()) throw new DeviceError(noWebGpu());
   const flags = [...dawn, ...(env("THAW_DAWN")?.split(",").filter(Boolean) ?? [])];
-  try {
-    const { create } = await import("webgpu");
-    return create(flags);
-  } catch (error) {
+  const { create } = await import("webgpu").catch((error: unknown) => {
     throw new DeviceError(`no WebGPU here: the package "webgpu" could not be loaded (${messageOf(error)})`);
+  });
+  return orRefuse(`Dawn does not take the flags ${flags.join(", ")}`, async () => create(flags));
+}
+
+/** What the host's WebGPU refuses in its own words, as one sentence. */
+async function orRefuse<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    const said = messageOf(error)
+      .split("\n")
+      .filter((line) => line.trim() && !/^\s+at /.test(line));
+    throw new DeviceError(
+      `${what}: ${said
+        .map((line) => line.trim())
+        .join("; ")
+        .replaceAll(":; ", ": ")}`,
+    );
   }
 }
 
@@ -164,7 +179,6 @@ export class Gpu {
 
 /** Opens a device with the adapter's own limits and the optional features that Thaw knows to use. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
-  checkLimits(options);
   if (options.device) {
     const info =
       (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo ??
@@ -172,19 +186,18 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
     return new Gpu(options.device, info, options, [], false);
   }
   const gpu = options.adapter ? null : (options.gpu ?? (await findGpu(options.dawn)));
-  const adapter = options.adapter ?? (await gpu?.requestAdapter({ powerPreference: "high-performance" }));
+  const adapter =
+    options.adapter ??
+    (await orRefuse("no GPU adapter can be had", async () =>
+      gpu?.requestAdapter({ powerPreference: "high-performance" }),
+    ));
   if (!adapter) throw new DeviceError(noAdapter());
   const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((k) => [k, adapter.limits[k]]));
   const requiredFeatures = WANTED.filter((f) => adapter.features.has(f));
-  const device = await adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits });
+  const device = await orRefuse("the adapter gives no device", () =>
+    adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits }),
+  );
   return new Gpu(device, adapter.info, options, [gpu, adapter], true);
-}
-
-function checkLimits({ limits }: DeviceOptions): void {
-  for (const [k, v] of Object.entries(limits ?? {})) {
-    if (!Number.isInteger(v) || v < 1)
-      throw new UsageError(`init: limits.${k} must be a whole number of at least 1, got ${v}`);
-  }
 }
 
 function inNode(): boolean {

@@ -1,10 +1,10 @@
 // The runtime in use. One at a time: `init` opens it, `close` ends it; without `init` the first read opens the default
 // GPU.
 
-import { UsageError } from "../core/error.ts";
 import { buildRules, type RewriteOptions } from "../schedule/rewrites/index.ts";
 import { CpuBackend } from "./cpu_backend.ts";
 import { type GpuInit, openGpu } from "./gpu_backend.ts";
+import { checkInitOptions } from "./options.ts";
 import { Runtime } from "./runtime.ts";
 
 export interface InitOptions extends Omit<GpuInit, "rewrites" | "device"> {
@@ -19,9 +19,8 @@ export interface InitOptions extends Omit<GpuInit, "rewrites" | "device"> {
 let current: Runtime | null = null;
 
 function make(options: InitOptions): Runtime {
+  checkInitOptions(options);
   const { device, seed = 0, rewrites, ...rest } = options;
-  if (!Number.isSafeInteger(seed) || seed < 0)
-    throw new UsageError(`init: seed must be a whole number of at least 0, got ${seed}`);
   const open = device === "cpu" ? async () => new CpuBackend() : () => openGpu({ ...rest, device, rewrites });
   return new Runtime({
     open,

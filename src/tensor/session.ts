@@ -6,8 +6,9 @@ import "../ops/index.ts";
 
 /**
  * Opens the device: an existing one (`gpu`, `adapter`, `device`), `navigator.gpu`, or Dawn from npm `webgpu`; or the
- * float64 interpreter with `device: "cpu"`. Without it the first read opens the default. Throws DeviceError when there
- * is no usable adapter.
+ * float64 interpreter with `device: "cpu"`. Without it the first read opens the default. A former session is
+ * closed: what lived on its device cannot be used any more. Throws UsageError for options that there are none of, which
+ * leaves the former session as it is, and DeviceError when there is no usable adapter.
  */
 export async function init(options: InitOptions = {}): Promise<void> {
   await initRuntime(options);
