@@ -1,10 +1,12 @@
 // thaw finetune: a folder of pictures in, a run's folder out.
 
 import { ThawError } from "../core/error.ts";
-import { type FinetuneEvent, type FinetuneOptions, finetune, type Score } from "../train/index.ts";
+import { type FinetuneOptions, finetune, type Score } from "../train/index.ts";
 import type { Options, Values } from "./args.ts";
 import { command } from "./command.ts";
-import { duration, type Output, percent, plural, thousands } from "./output.ts";
+import { percent, plural } from "./output.ts";
+import { LeftOut, reporter } from "./run_report.ts";
+import { commandLine } from "./self.ts";
 import { FREEZE, frozenBatchNorm } from "./shared_options.ts";
 
 const OPTIONS = {
@@ -60,10 +62,14 @@ const OPTIONS = {
     help: "stop after N epochs without an improvement (default 0: never)",
   },
   seed: { kind: "whole", value: "N", help: "of the division, the order, the fresh weights (default 0)" },
-  out: { kind: "text", value: "RUN", help: "the run's folder (default runs/DIR-MODEL)" },
+  out: {
+    kind: "text",
+    value: "RUN",
+    help: "the run's folder, outside of DIR (default runs/DIR-MODEL, or …-2, …-3 where that is taken)",
+  },
   resume: {
     kind: "flag",
-    help: "go on where the last checkpoint stands of the run in --out, or of the newest in runs/DIR-MODEL; its options are kept, other --epochs and --patience count",
+    help: "go on where the last checkpoint stands of the run in --out, or of the newest unfinished one in runs/DIR-MODEL; its options are kept, and --epochs, --patience, --checkpoint-seconds and --strict may be given anew",
   },
   "checkpoint-seconds": {
     kind: "number",
@@ -77,30 +83,28 @@ export const finetuning = command({
   name: "finetune",
   usage: "DIR [options]",
   about: "train on the pictures of a folder with one sub-folder per class",
-  more: "DIR/CLASS/picture.jpg; JPEG, PNG, WebP and others. DIR may also be divided already, as DIR/train/CLASS, DIR/val/CLASS.\nThe run's folder gets model.safetensors (the best epoch), run.json, metrics.jsonl and checkpoint/.",
+  more: "DIR/CLASS/picture.jpg; JPEG, PNG, WebP and others. DIR may also be divided already, as DIR/train/CLASS, DIR/val/CLASS.\nThe run's folder gets model.safetensors (the best epoch), run.json, metrics.jsonl and checkpoint/.\nCtrl-C, or closing its output, ends it with a checkpoint and exit code 1; the last message is the command that goes on.",
   options: OPTIONS,
   arguments: { least: 1, most: 1 },
   saves: true,
   async run({ values, positionals, out, signal }) {
-    const onEvent = reporter(out);
+    const left = new LeftOut(out);
+    const onEvent = reporter(out, left);
     const result = await finetune(positionals[0], { ...optionsOf(values), signal, onEvent });
+    left.say();
     const { run, val, test } = result;
-    if (result.end === "aborted")
-      throw new ThawError(
-        `interrupted: a checkpoint is in ${run}/checkpoint; go on by: thaw finetune ${[positionals[0], "--out", run].map(quoted).join(" ")} --resume`,
-      );
+    if (result.end === "aborted") {
+      const next = commandLine("finetune", positionals[0], "--out", run, "--resume");
+      throw new ThawError(`interrupted: a checkpoint is in ${run}/checkpoint; go on by: ${next}`);
+    }
     const early = result.end === "early" ? `stopped early after ${plural(result.epochs, "epoch")}; ` : "";
     const scores = `${scoreText("validation", val)}${scoreText("test", test)}`;
     out.result(
       { event: "done", run, end: result.end, epochs: result.epochs, bestEpoch: result.bestEpoch, val, test },
-      `${early}best epoch ${result.bestEpoch}${scores}\n${out.strong(run)}: thaw predict ${run} IMAGE… uses it`,
+      `${early}best epoch ${result.bestEpoch}${scores}\n${out.strong(run)}: ${commandLine("predict", run)} IMAGE… uses it`,
     );
   },
 });
-
-/** A word as a shell takes it back. */
-const quoted = (word: string) =>
-  /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 const scoreText = (what: string, s: Score | null) =>
   s ? `, ${what} accuracy ${percent(s.accuracy)}, loss ${s.loss.toFixed(4)}` : "";
@@ -134,66 +138,5 @@ function optionsOf(v: Values<typeof OPTIONS>): FinetuneOptions {
     resume: v.resume,
     checkpointSeconds: v["checkpoint-seconds"],
     strict: v.strict,
-  };
-}
-
-type Of<E extends FinetuneEvent["event"]> = Extract<FinetuneEvent, { event: E }>;
-
-function startText(e: Of<"start">): string {
-  const share = percent(e.trainable / e.parameters);
-  return [
-    `${e.model} from ${e.weights === "none" ? "random weights" : e.weights}, head ${e.head}: ${thousands(e.trainable)} of ${thousands(e.parameters)} parameters train (${share})`,
-    `${plural(e.train, "picture")} to train on, ${thousands(e.val)} for validation, ${thousands(e.test)} for the test; ${e.imageSize}×${e.imageSize} pixels, batches of ${e.batchSize}; ${plural(e.classes.length, "class", "classes")}: ${e.classes.join(", ")}`,
-    `on ${e.adapter}`,
-    `into ${e.run}`,
-  ].join("\n");
-}
-
-function epochText(e: Of<"epoch">): string {
-  const val = e.val ? `  val loss ${e.val.loss.toFixed(4)} acc ${percent(e.val.accuracy)}` : "";
-  const rate = `${e.imagesPerSecond.toFixed(1)} images/s, ${duration(e.seconds)}`;
-  const best = e.best ? "  ← best" : "";
-  return `epoch ${e.epoch}/${e.epochs}  loss ${e.train.loss.toFixed(4)} acc ${percent(e.train.accuracy)}${val}  (${rate})${best}`;
-}
-
-/** Tells a run's events: what is to be kept on standard output, progress on standard error. */
-function reporter(out: Output): (event: FinetuneEvent) => void {
-  let unreadable = 0;
-  return (e) => {
-    switch (e.event) {
-      case "note":
-        return out.json ? out.result(e, "") : out.say(`note: ${e.text}`);
-      case "unreadable":
-        unreadable++;
-        return out.json ? out.result(e, "") : out.say(`left out: ${e.reason}`);
-      case "start":
-        if (unreadable > 0)
-          out.say(
-            `${plural(unreadable, "picture")} could not be read and ${unreadable === 1 ? "is" : "are"} left out`,
-          );
-        return out.result(e, startText(e));
-      case "resumed":
-        return out.result(
-          e,
-          `going on ${e.batch > 0 ? `in epoch ${e.epoch + 1} after batch ${e.batch}` : `after epoch ${e.epoch}`}`,
-        );
-      case "epoch":
-        return out.result(e, epochText(e));
-      case "pictures":
-        return out.progress("pictures", e.done, e.total);
-      case "validation":
-        return out.progress(`validation ${e.epoch}`, e.done, e.total);
-      case "test":
-        return out.progress("test", e.done, e.total);
-      case "step": {
-        const rate = `${e.imagesPerSecond.toFixed(1)} images/s  ${duration(e.secondsLeft)} left`;
-        const words = `loss ${e.loss.toFixed(4)}  acc ${percent(e.accuracy)}  ${rate}`;
-        return out.progress(`epoch ${e.epoch}/${e.epochs}`, e.batch, e.batches, words);
-      }
-      case "checkpoint":
-        return;
-      default:
-        return e satisfies never;
-    }
   };
 }

@@ -10,7 +10,7 @@ import { SHARES } from "./run_options.ts";
 export interface Division extends Split {
   readonly folder: ImageFolder;
   readonly fingerprint: string;
-  /** A hash of the pictures' sizes and last bytes. */
+  /** A hash of the pictures' sizes, first and last bytes. */
   readonly contents: string;
 }
 
@@ -44,13 +44,16 @@ function fingerprintOf(folder: ImageFolder, split: Split): string {
   return hash.digest("hex");
 }
 
-/** Bytes read of each file: compressed pictures that differ anywhere differ in length or at the end. */
-const TAIL = 4096;
+/**
+ * Bytes read at either end of each file: compressed pictures that differ anywhere differ in length or at the end, but
+ * for how they are turned (EXIF), which is at the beginning.
+ */
+const END = 4096;
 
 /** Files open at once. */
 const OPEN = 16;
 
-/** SHA-256 of each picture's size and end, in the order of the data set; dates change with every copy. */
+/** SHA-256 of each picture's size and ends, in the order of the data set; dates change with every copy. */
 async function contentsOf(folder: ImageFolder, { train, val, test }: Split): Promise<string> {
   const files = [...train, ...val, ...test].sort((a, b) => a - b).map((i) => folder.path(i));
   const hash = createHash("sha256");
@@ -65,9 +68,12 @@ async function witness(file: string): Promise<Uint8Array> {
   if (!handle) return new Uint8Array(8);
   try {
     const { size } = await handle.stat();
-    const bytes = new Uint8Array(8 + Math.min(size, TAIL));
+    const bytes = new Uint8Array(8 + Math.min(size, 2 * END));
     new DataView(bytes.buffer).setBigUint64(0, BigInt(size));
-    await handle.read(bytes, 8, bytes.length - 8, Math.max(0, size - TAIL));
+    const head = Math.min(size, END);
+    const tail = bytes.length - 8 - head;
+    await handle.read(bytes, 8, head, 0);
+    await handle.read(bytes, 8 + head, tail, size - tail);
     return bytes;
   } catch {
     return new Uint8Array(8);

@@ -1,7 +1,7 @@
 // The main job: a folder of pictures in, a run's folder out. Checks everything that can be checked before the first
 // step, so that a wrong option or a broken file does not cost an hour.
 
-import { DataError, UsageError } from "../core/error.ts";
+import { DataError } from "../core/error.ts";
 import type { Classifier } from "../models/index.ts";
 import { Adam, AdamW, type Optimizer, SGD } from "../optim/index.ts";
 import { runtime } from "../runtime/context.ts";
@@ -9,12 +9,12 @@ import { manualSeed } from "../tensor/session.ts";
 import { type Division, divide } from "./division.node.ts";
 import type { FinetuneEvent, FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 import { fit } from "./fit.ts";
-import type { FitResult } from "./fit_options.ts";
+import { checkPatience, type FitResult } from "./fit_options.ts";
 import { buildNetwork, type PreparedNetwork } from "./network.ts";
 import { openRun, scheduleOf } from "./open_run.node.ts";
 import { hasImagenet, openPretrained } from "./pretrained.node.ts";
 import { RunFolder, runFolderFor } from "./run_folder.node.ts";
-import type { RunInfo, RunOptions } from "./run_info.ts";
+import type { RunInfo, RunOptions, RunSchedule } from "./run_info.ts";
 import { MODEL, newRunOptions, resumedOptions } from "./run_options.ts";
 import { type RecordParts, RunRecord } from "./run_record.node.ts";
 import { type PreparedPictures, pictureSource, preparePictures } from "./source.ts";
@@ -29,27 +29,16 @@ import { checkImageSize } from "./summary.ts";
  * without an adapter, Diverged when the loss is no number any more (the run's folder keeps the last good checkpoint).
  */
 export async function finetune(dir: string, options: FinetuneOptions = {}): Promise<FinetuneResult> {
-  const { epochs, patience, checkpointSeconds, strict, ...rest } = options;
-  const { out, resume = false, signal, onEvent, ...given } = rest;
-  const tell = onEvent ?? (() => {});
-  const asked = scheduleOf(options, null);
-  const { folder, stored } = await openRun(dir, { out, resume, model: given.model ?? MODEL }, tell);
-  const schedule = stored ? scheduleOf(options, stored) : asked;
-  const { runOptions, notes } = stored
-    ? { runOptions: resumedOptions(given, stored.options), notes: [] }
-    : await optionsOf(given);
+  const { signal, cacheBytes, onEvent: tell = () => {} } = options;
+  const { folder, stored, schedule, runOptions, notes } = await startOf(dir, options, tell);
   const division = await divide(dir, runOptions);
+  checkPatience(schedule.patience, division.val.length);
   for (const text of [...notes, ...division.notes]) tell({ event: "note", text });
   if (stored) checkSame(dir, folder, stored.data, division);
-  if (schedule.patience > 0 && division.val.length === 0)
-    throw new UsageError("patience needs validation pictures: there is nothing to wait for without them");
   const { adapter } = await runtime().backend();
   const network = await networkOf(runOptions, division, stored);
-  const pictures = await picturesOf(division, network.preprocessing, {
-    strict: schedule.strict,
-    signal,
-    tell,
-  });
+  const reading = { strict: schedule.strict, cacheBytes, signal, tell };
+  const pictures = await picturesOf(division, network.preprocessing, reading);
   if (pictures.unseen > 0) tell({ event: "note", text: unseenText(pictures.unseen) });
   const sources = sourcesOf(pictures, division, runOptions);
   const run = folder ?? new RunFolder(await runFolderFor(dir, runOptions.model));
@@ -59,6 +48,35 @@ export async function finetune(dir: string, options: FinetuneOptions = {}): Prom
   tell({ event: "start", run: run.path, ...record.summary(), epochs: schedule.epochs });
   const result = await train(record, parts, sources, { resume: stored !== null, signal, tell });
   return finish(record, result, network.model, sources.test, tell);
+}
+
+/** Where a run goes and what it is to do. */
+interface Start {
+  readonly folder: RunFolder | null;
+  /** The run.json of a run that has a checkpoint to go on from. */
+  readonly stored: RunInfo | null;
+  readonly schedule: RunSchedule;
+  readonly runOptions: RunOptions;
+  readonly notes: readonly string[];
+}
+
+async function startOf(
+  dir: string,
+  options: FinetuneOptions,
+  tell: (event: FinetuneEvent) => void,
+): Promise<Start> {
+  const { epochs, patience, checkpointSeconds, strict, ...rest } = options;
+  const { out, resume, signal, cacheBytes, onEvent, ...given } = rest;
+  const asked = scheduleOf(options, null);
+  const { folder, begun, checkpoint } = await openRun(
+    dir,
+    { out, resume, model: given.model ?? MODEL },
+    tell,
+  );
+  if (!begun) return { folder, stored: null, schedule: asked, ...(await optionsOf(given)) };
+  const runOptions = resumedOptions(given, begun.options);
+  const schedule = scheduleOf(options, begun);
+  return { folder, stored: checkpoint ? begun : null, schedule, runOptions, notes: [] };
 }
 
 /** Throws DataError unless a resumed run has its pictures. */
@@ -171,11 +189,13 @@ async function networkOf(
 function picturesOf(
   { folder, train, val, test }: Division,
   spec: RunInfo["preprocessing"],
-  { strict, signal, tell }: Pick<FinetuneOptions, "strict" | "signal"> & { tell: (e: FinetuneEvent) => void },
+  options: Pick<FinetuneOptions, "strict" | "cacheBytes" | "signal"> & { tell: (e: FinetuneEvent) => void },
 ): Promise<PreparedPictures> {
+  const { strict, cacheBytes, signal, tell } = options;
   return preparePictures(folder, spec, {
     indices: [...train, ...val, ...test],
     strict,
+    cacheBytes,
     onProgress: (done, total) => {
       signal?.throwIfAborted();
       tell({ event: "pictures", done, total });

@@ -2,8 +2,8 @@
 // early stopping, and going on where a former run stood. It knows no files and no terminal: what happens is told in
 // events, checkpoints go to a store.
 
-import { ThawError, UsageError } from "../core/error.ts";
-import { checkSchedule, type FitOptions, type FitResult } from "./fit_options.ts";
+import { ThawError } from "../core/error.ts";
+import { checkPatience, checkSchedule, type FitOptions, type FitResult } from "./fit_options.ts";
 import { Pace } from "./pace.ts";
 import {
   type CheckpointStore,
@@ -36,8 +36,7 @@ import {
  */
 export async function fit(model: Network, train: BatchSource, options: FitOptions): Promise<FitResult> {
   checkSchedule(options);
-  if ((options.patience ?? 0) > 0 && !options.val)
-    throw new UsageError("patience needs validation pictures: there is nothing to wait for without them");
+  checkPatience(options.patience ?? 0, options.val?.length ?? 0);
   return new Run(model, train, options).run();
 }
 

@@ -88,3 +88,9 @@ export function checkSchedule(o: Schedule): void {
   if (o.monitor !== undefined && o.monitor !== "loss" && o.monitor !== "accuracy")
     throw new UsageError(`monitor must be loss or accuracy, not ${o.monitor}`);
 }
+
+/** Throws UsageError for a patience that has nothing to wait for. */
+export function checkPatience(patience: number, held: number): void {
+  if (patience > 0 && held === 0)
+    throw new UsageError("patience needs validation pictures: there is nothing to wait for without them");
+}

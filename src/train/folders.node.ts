@@ -1,7 +1,7 @@
 // Folders that are about to be written into: made, checked, and cleared of what a killed process left.
 
-import { constants, type Stats } from "node:fs";
-import { access, mkdir, readdir, realpath, rm, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { mkdir, mkdtemp, readdir, realpath, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { DataError, messageOf } from "../core/error.ts";
 
@@ -17,9 +17,12 @@ async function nearestThere(path: string): Promise<{ path: string; info: Stats }
 export async function checkWritable(path: string): Promise<void> {
   const { path: there, info } = await nearestThere(path);
   if (!info.isDirectory()) throw new DataError(`${path} cannot be a folder: ${there} is a file`);
-  await access(there, constants.W_OK).catch((error) => {
-    throw new DataError(`${path} cannot be written: ${messageOf(error)}`);
-  });
+  // Tried, not asked: to root everything is permitted, below /proc too.
+  try {
+    await rmdir(await mkdtemp(join(there, ".thaw-")));
+  } catch (error) {
+    throw new DataError(`${path} cannot be written: nothing can be made in ${there} (${messageOf(error)})`);
+  }
 }
 
 /** Makes a folder and those above it, one by one: Node's own recursive mkdir never returns below /proc. */

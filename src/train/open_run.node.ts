@@ -3,16 +3,20 @@
 
 import { resolve } from "node:path";
 import { UsageError } from "../core/error.ts";
+import { checkName } from "../models/index.ts";
 import type { FinetuneEvent, FinetuneOptions } from "./finetune_options.ts";
 import { checkSchedule } from "./fit_options.ts";
 import { checkWritable, isWithin } from "./folders.node.ts";
 import { defaultFolders, RunFolder, runFolderFor } from "./run_folder.node.ts";
 import type { RunInfo, RunSchedule } from "./run_info.ts";
 
-/** `folder` is null where its name is chosen when the run begins; `stored` where nothing is there to go on with. */
 export interface OpenRun {
+  /** Null where its name is chosen when the run begins. */
   readonly folder: RunFolder | null;
-  readonly stored: RunInfo | null;
+  /** The run.json of the run to go on with; null for a new one. */
+  readonly begun: RunInfo | null;
+  /** False where that was broken off before its first checkpoint: it begins again, with its own options. */
+  readonly checkpoint: boolean;
 }
 
 type Asked = Pick<FinetuneOptions, "out" | "resume"> & { readonly model: string };
@@ -30,44 +34,51 @@ export async function openRun(
       `the run's folder ${path} lies within ${dir}, among the pictures: give --out a folder outside`,
     );
   await checkWritable(path);
-  if (out === undefined && !resume) return { folder: null, stored: null };
+  if (out === undefined && !resume) return { folder: null, begun: null, checkpoint: false };
   const folder = new RunFolder(path);
   const found = await folder.found();
-  if (resume) return { folder, stored: await goOn(folder, found, tell) };
-  if (found === "checkpoint" || found === "model")
+  if (resume) return goOn(folder, found, tell);
+  if (found === "model" || (found === "checkpoint" && !(await folder.nothingLearned())))
     throw new UsageError(`${path} holds a run already: go on with it by --resume, or give another --out`);
-  return { folder, stored: null };
+  return { folder, begun: null, checkpoint: false };
 }
 
 async function goOn(
   folder: RunFolder,
   found: Awaited<ReturnType<RunFolder["found"]>>,
   tell: (event: FinetuneEvent) => void,
-): Promise<RunInfo | null> {
-  if (found === "checkpoint") return folder.readInfo();
+): Promise<OpenRun> {
   if (found === "nothing")
     throw new UsageError(`${folder.path} holds no run to go on with: leave --resume out to begin one`);
   if (found === "model")
     throw new UsageError(`${folder.path} holds a run whose checkpoint is gone: it cannot be gone on with`);
-  // Broken off before its first checkpoint: there is nothing to go on from.
-  tell({ event: "note", text: `${folder.path} holds no checkpoint yet: beginning from the start` });
-  return null;
+  const checkpoint = found === "checkpoint";
+  const begun = await folder.readInfo();
+  if (!checkpoint)
+    tell({ event: "note", text: `${folder.path} holds no checkpoint yet: beginning from the start` });
+  return { folder, begun, checkpoint };
 }
 
-/** The newest run in the default folders, rather one of these pictures than of another folder of that name. */
+/** The newest unfinished run of these pictures in the default folders, or the only one. */
 async function newest(dir: string, model: string): Promise<string> {
+  checkName(model);
   const { name, folders } = await defaultFolders(dir, model);
-  let other: string | null = null;
+  const runs: { readonly path: string; readonly info: RunInfo }[] = [];
   for (const path of folders) {
     const folder = new RunFolder(path);
     if ((await folder.found()) === "nothing") continue;
-    const info = await folder.readInfo().catch(() => null);
-    if (info?.data.folder === resolve(dir)) return path;
-    other ??= path;
+    const info = await folder.readInfo();
+    if (info.data.folder === resolve(dir)) runs.push({ path, info });
   }
-  if (other !== null) return other;
+  const open = runs.find(({ info }) => info.status !== "finished");
+  if (open) return open.path;
+  if (runs.length === 1) return runs[0].path;
+  if (runs.length > 1)
+    throw new UsageError(
+      `all runs of ${dir} are finished (${runs.map((r) => r.path).join(", ")}): name the one to go on with by --out`,
+    );
   throw new UsageError(
-    `${name} holds no run to go on with: leave --resume out to begin one, or name its folder by --out`,
+    `${name} holds no run of ${dir} to go on with: leave --resume out to begin one, or name its folder by --out`,
   );
 }
 

@@ -40,6 +40,14 @@ export class RunFolder {
     return (await exists(this.file("run.json"))) ? "begun" : "nothing";
   }
 
+  /** Whether a run ended here before its first step, so that nothing is lost with its checkpoint. */
+  async nothingLearned(): Promise<boolean> {
+    const info = await this.readInfo().catch(() => null);
+    if (info === null || info.status === "running") return false;
+    const last = await this.#load("last").catch(() => null);
+    return last?.state.progress.step === 0;
+  }
+
   /** Makes the folder, or clears it of half-written files. Throws DataError where that is impossible. */
   async create(): Promise<void> {
     try {

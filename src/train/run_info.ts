@@ -2,7 +2,7 @@
 
 import { DataError } from "../core/error.ts";
 import type { AdapterSummary } from "../gpu/device.ts";
-import type { Preprocessing } from "../models/index.ts";
+import { list, type Preprocessing } from "../models/index.ts";
 import type { Score } from "./steps.ts";
 
 /** The options that decide what comes out of a run; a resumed run keeps them. */
@@ -93,6 +93,7 @@ const NEEDED: readonly (readonly [path: string, fits: (v: unknown) => boolean])[
   ["classes", (v) => Array.isArray(v) && v.length > 0 && v.every((c) => typeof c === "string")],
   ["preprocessing.resize", isSize],
   ["preprocessing.crop", isSize],
+  ["preprocessing.interpolation", isText],
   ["preprocessing.mean", isTriple],
   ["preprocessing.std", isTriple],
   ["options.model", isText],
@@ -119,5 +120,8 @@ export function parseRunInfo(text: string, name: string): RunInfo {
     const found = path.split(".").reduce((v: unknown, key) => (isObject(v) ? v[key] : undefined), value);
     if (!fits(found)) throw new DataError(`${name} is damaged: its "${path}" is missing or wrong`);
   }
-  return value as unknown as RunInfo;
+  const info = value as unknown as RunInfo;
+  if (!list().includes(info.model.name))
+    throw new DataError(`${name} is of the model ${info.model.name}, but this Thaw has ${list().join(", ")}`);
+  return info;
 }

@@ -94,7 +94,7 @@ describe("usage errors exit with 2", () => {
     [
       "resume of nothing",
       () => finetune("--resume"),
-      /runs\/pictures-densenet121 holds no run to go on with/,
+      /runs\/pictures-densenet121 holds no run of .*pictures to go on with/,
     ],
     [
       "resume of a folder without a run",

@@ -13,7 +13,7 @@ const whole = {
   format: 1,
   model: { name: "densenet_mini", head: "linear" },
   classes: ["a", "b"],
-  preprocessing: { resize: 32, crop: 32, mean: [0, 0, 0], std: [1, 1, 1] },
+  preprocessing: { resize: 32, crop: 32, interpolation: "bilinear", mean: [0, 0, 0], std: [1, 1, 1] },
   options: { model: "densenet_mini", seed: 0 },
   data: { folder: "/x", fingerprint: "f" },
   metrics: {},
@@ -26,6 +26,10 @@ const damaged: [string, RegExp][] = [
   ["{}", /does not describe a run: it has no "format"/],
   ['{"format": 99}', /has format 99, but this Thaw reads format 1/],
   ['{"format": 1}', /is damaged: its "model.name" is missing or wrong/],
+  [
+    JSON.stringify({ ...whole, model: { name: "vit", head: "linear" } }),
+    /is of the model vit, but this Thaw has densenet121, /,
+  ],
   [JSON.stringify({ ...whole, classes: [] }), /its "classes" is missing or wrong/],
   [JSON.stringify({ ...whole, preprocessing: { crop: 1 } }), /its "preprocessing.resize" is missing/],
 ];

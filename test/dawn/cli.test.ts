@@ -163,7 +163,7 @@ describe("a run", () => {
     expect(stopped.code).toBe(1);
     expect(stopped.err).toMatch(/thaw: interrupted: a checkpoint is in .*stopped\/checkpoint/);
     // The command that it names is enough: everything else, the number of epochs too, is the run's own.
-    const command = /go on by: thaw (finetune .* --resume)$/.exec(stopped.err.trim())?.[1];
+    const command = /go on by: node \S+main\.ts (finetune .* --resume)$/.exec(stopped.err.trim())?.[1];
     await put(at("stopped/checkpoint/last.safetensors.999999999-abc.tmp"), new Uint8Array(9));
     const resumed = await thaw([...(command as string).split(" "), "--json"]);
     expect(resumed.code, resumed.err).toBe(0);
