@@ -132,7 +132,7 @@ export async function pull(name: string, entry: KnownWeights, options: PullOptio
     await rm(part, { force: true });
     if (!resumed) {
       throw new DataError(
-        `${entry.url} gave another file than ${name}: ${size} bytes with the SHA-256 ${hash}, not ${hashOf(entry)}`,
+        `${entry.url} gave another file than ${name}: ${size} bytes with the SHA-256 ${hash}, not ${hashOf(entry)}; ${subject.again} if it was cut short`,
       );
     }
     options.onNotice?.(`what was kept of ${entry.file} does not go with the rest; downloading all of it`);

@@ -201,7 +201,8 @@ describe("weights: a download that cannot be", () => {
     server.answer = (_request, response) => void response.end("<html>sign in</html>");
     expect(await server.failure()).toBe(
       `${server.origin}/x.pth gave another file than x/imagenet: 20 bytes with the SHA-256 ` +
-        `${sha256(Buffer.from("<html>sign in</html>"))}, not ${sha256(BODY).slice(0, 8)}…`,
+        `${sha256(Buffer.from("<html>sign in</html>"))}, not ${sha256(BODY).slice(0, 8)}…; ` +
+        "repeat thaw weights pull x/imagenet if it was cut short",
     );
     expect(server.files).toEqual([]);
   });
