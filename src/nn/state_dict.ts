@@ -64,7 +64,13 @@ function entriesOf(dict: StateInput): [string, Tensor | StateEntry][] {
   return entries;
 }
 
-/** Names without one container level (`state_dict/…`) and without a `module.` prefix that all of them share. */
+/** What torch.optim.swa_utils.AveragedModel writes beside the averaged module's own tensors. */
+const AVERAGED = "n_averaged";
+
+/**
+ * Names without one container level (`state_dict/…`) and without a `module.` prefix that all of them share, as
+ * DataParallel and AveragedModel give them; the latter's count of averages is left out.
+ */
 export function stripNames(dict: StateInput): Map<string, Tensor | StateEntry> {
   let entries = entriesOf(dict);
   for (const container of CONTAINERS) {
@@ -73,19 +79,37 @@ export function stripNames(dict: StateInput): Map<string, Tensor | StateEntry> {
     entries = inside.map(([k, v]) => [k.slice(container.length + 1), v]);
     break;
   }
-  if (entries.length > 0 && entries.every(([k]) => k.startsWith("module."))) {
-    entries = entries.map(([k, v]) => [k.slice("module.".length), v]);
+  const own = entries.filter(([k]) => k !== AVERAGED);
+  if (own.length > 0 && own.every(([k]) => k.startsWith("module."))) {
+    entries = own.map(([k, v]) => [k.slice("module.".length), v]);
   }
   return new Map(entries);
 }
 
 const under = (name: string, except: readonly string[]) =>
-  except.some((e) => name === e || name.startsWith(`${e}.`));
+  except.some((e) => name === e || name.startsWith(e.endsWith(".") ? e : `${e}.`));
+
+/** The entries by the module's present names; throws where two old names mean one of them. */
+function renamed(module: Module, dict: StateInput, source = "state dict"): Map<string, Tensor | StateEntry> {
+  const from = new Map<string, string>();
+  const given = new Map<string, Tensor | StateEntry>();
+  for (const [key, entry] of stripNames(dict)) {
+    const name = module.renameKey(key);
+    const other = from.get(name);
+    if (other !== undefined)
+      throw new DataError(`${source} has two tensors for ${name}: ${other} and ${key}`);
+    from.set(name, key);
+    given.set(name, entry);
+  }
+  return given;
+}
 
 export function loadState(module: Module, dict: StateInput, options: LoadOptions): LoadReport {
   const { strict = true, except = [], dryRun = false, source } = options;
   const targets = new Map<string, Target>(module.namedState());
-  const given = new Map([...stripNames(dict)].map(([k, v]) => [module.renameKey(k), v]));
+  if (!Array.isArray(except))
+    throw new UsageError(`loadStateDict: except must be a list of names, got ${JSON.stringify(except)}`);
+  const given = renamed(module, dict, source);
   const matches: [string, Target, Tensor | StateEntry][] = [];
   const report = {
     loaded: [] as string[],

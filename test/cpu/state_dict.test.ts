@@ -34,6 +34,27 @@ describe("names", () => {
     expect(await values(to)).toEqual(await values(from));
   });
 
+  it("those of an AveragedModel, whose count of averages is left out", async () => {
+    const [from, to] = [models.densenet_mini({ numClasses: 3 }), models.densenet_mini({ numClasses: 3 })];
+    const dict = renamed(await exportState(from), (name) => `module.${name}`);
+    dict.set("n_averaged", { shape: [], dtype: "i64", data: BigInt64Array.of(5n) });
+    to.loadStateDict(dict);
+    expect(await values(to)).toEqual(await values(from));
+  });
+
+  it("two that mean one tensor are refused by both", async () => {
+    const model = models.densenet_mini({ numClasses: 3 });
+    const dict = await exportState(model);
+    const name = "features.denseblock1.denselayer1.norm1.weight";
+    dict.set(legacy(name), dict.get(name) as StateEntry);
+    expect(() => model.loadStateDict(dict)).toThrow(
+      /two tensors for .*norm1\.weight: .*norm1\.weight and .*norm\.1\.weight/,
+    );
+    expect(() => model.loadStateDict(dict, { except: "classifier" as never })).toThrow(
+      /except must be a list of names/,
+    );
+  });
+
   it("a transition's norm and conv are not the dense layers'", () => {
     const model = models.densenet_mini();
     const name = "features.transition1.norm.weight";
