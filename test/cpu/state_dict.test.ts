@@ -44,7 +44,7 @@ describe("names", () => {
 
   it("two that mean one tensor are refused by both", async () => {
     const model = models.densenet_mini({ numClasses: 3 });
-    const dict = await exportState(model);
+    const dict: Dict = new Map(await exportState(model));
     const name = "features.denseblock1.denselayer1.norm1.weight";
     dict.set(legacy(name), dict.get(name) as StateEntry);
     expect(() => model.loadStateDict(dict)).toThrow(
