@@ -209,6 +209,53 @@ const ENGINE: readonly Mutation[] = [
   },
 ];
 
+const REWRITTEN: readonly Mutation[] = [
+  {
+    name: "pool-first-padding",
+    file: "src/schedule/rewrites/pool_first.ts",
+    from: 'a.divisor === null && a.prologue === "none" && all(a.padding, 0);',
+    to: 'a.divisor === null && a.prologue === "none";',
+    tests: ["test/cpu/rewrites.test.ts"],
+    only: "^poolFirst ",
+    proves: "a pool that counts padding stays behind the convolution's bias",
+  },
+  {
+    name: "norm-moment",
+    file: "shaders/normalize_pass.wgsl",
+    from: "moment += m * (b - V(s.z));",
+    to: "moment += m * b;",
+    tests: OPS,
+    only: "^normalizePass ",
+    proves: "the walk of a batch norm's gradient sums around the mean",
+  },
+  {
+    name: "overlapping-in-place",
+    file: "src/schedule/place.ts",
+    from: "return rowA > stride || rowB > stride || (rowA > to && rowB > from);",
+    to: "return rowA > stride && rowB > stride && from < 0;",
+    tests: ["test/dawn/engine_state.test.ts"],
+    proves: "a slice that is still read is not overwritten in place",
+  },
+  {
+    name: "hoisted-effect",
+    file: "src/schedule/place.ts",
+    from: "const apart = this.#options.frozen.has(e.value.node);",
+    to: "const apart = false;",
+    tests: PLANS,
+    only: "^effects of hoisted ",
+    proves: "effects of hoisted values happen at every run",
+  },
+  {
+    name: "run-waits-for-itself",
+    file: "src/gpu/commands.ts",
+    from: "        this.#inFlight.shift();",
+    to: "        return this.#inFlight.shift();",
+    tests: ["test/dawn/engine_device.test.ts"],
+    only: "more runs",
+    proves: "a loop that outruns the device goes on",
+  },
+];
+
 const FILES: readonly Mutation[] = [
   {
     name: "legacy-keys",
@@ -237,7 +284,7 @@ const FILES: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...KERNELS, ...MATHEMATICS, ...ENGINE, ...FILES];
+export const MUTATIONS: readonly Mutation[] = [...KERNELS, ...MATHEMATICS, ...ENGINE, ...REWRITTEN, ...FILES];
 
 /** Why the mutation cannot be applied to its file's text, or null. */
 export function misfit(m: Mutation, text: string): string | null {

@@ -1,6 +1,6 @@
 // The order of reads and writes of state within one flush: whoever read before an assignment sees what was there then.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { close, nn, noGrad, optim, type Tensor } from "../../src/index.ts";
+import { close, concat, nn, noGrad, optim, type Tensor, tensor } from "../../src/index.ts";
 import { dispatchCounts } from "../../src/schedule/plan.ts";
 import { open, plansOf, wave } from "../lib/engine.ts";
 
@@ -67,4 +67,20 @@ it("a view of state that is held across a step keeps the values of when it was m
   await opt.step();
   expect([...(await view.data())]).toEqual([...w0]);
   expect([...(await lin.weight.data())]).toEqual([...w0].map((v) => Math.fround(v - 1)));
+});
+
+it("a gradient that is added to in place keeps what somebody reads of it later", async () => {
+  const t = tensor([0.5]);
+  t.requiresGrad = true;
+  const k = wave([2, 6, 4, 4], 3);
+  // Made before the rest, so that its gradient is computed after: it reads all of the gradient behind the sum.
+  const w = k.mul(t);
+  const x = wave([2, 4, 4, 4]);
+  x.requiresGrad = true;
+  const layer = new nn.Sequential(new nn.BatchNorm2d(4), new nn.ReLU(), new nn.Conv2d(4, 2, 1));
+  const out = concat([x, layer.forward(x)], 1).add(w);
+  out.square().mean().backward();
+  const [got, values, factors] = [await (t.grad as Tensor).item(), await out.data(), await k.data()];
+  const want = Array.from(values, (v, i) => (2 * v * factors[i]) / values.length).reduce((a, b) => a + b);
+  expect(Math.abs(got - want) / Math.abs(want)).toBeLessThan(1e-4);
 });
