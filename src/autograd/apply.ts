@@ -96,9 +96,7 @@ function record(
   const outputs = values.map((value) => new Variable(value, { value }));
   const tracked = ctx.tracking && op.vjp !== undefined && inputs.some((v) => v.requiresGrad);
   if (tracked) {
-    const read = inputs.map(
-      ({ state }) => state && { storage: state.storage, version: state.storage.version },
-    );
+    const read = inputs.map((v) => v.reading);
     const creator: Creator = { sequence: sequence++, op, attrs, inputs, outputs, read };
     for (const v of outputs) {
       // Only real numbers have gradients: the positions that a max pool returns do not.

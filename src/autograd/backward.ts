@@ -4,7 +4,8 @@
 
 import { ThawError } from "../core/error.ts";
 import { sameShape, show } from "../core/shape.ts";
-import { apply1, type Value } from "../graph/node.ts";
+import { staleState } from "../graph/leaf.ts";
+import { apply1, type Node, reachable, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
 import type { Creator, Variable } from "./variable.ts";
 
@@ -39,26 +40,40 @@ function accumulate(into: Map<Variable, Value>, v: Variable, g: Value): void {
   into.set(v, known ? apply1(opNamed("add"), [known, g]) : g);
 }
 
-/** Gradients of changed state would be of another function: PyTorch refuses them too. */
-function checkUnchanged(c: Creator): void {
-  c.inputs.forEach((v, i) => {
+/** What stands for inputs that have been changed since they were used, with what to say of them. */
+type Stale = Map<Node, string>;
+
+/** The inputs as they were when they were used, as far as they can still be had. */
+function inputsThen(c: Creator, stale: Stale): Value[] {
+  return c.inputs.map((v, i) => {
     const then = c.read[i];
-    if (!then || v.state?.storage !== then.storage || then.storage.version === then.version) return;
-    throw new ThawError(
-      `backward: ${then.storage.label} ${show(v)} was changed after ${c.op.name} used it; call backward() before the step`,
+    if (!then || !v.changedSince(then)) return v.value;
+    const value = staleState(then);
+    stale.set(
+      value.node,
+      `backward: ${then.slice.storage.label} ${show(v)} was changed after ${c.op.name} used it; call backward() before the step`,
     );
+    return value;
   });
 }
 
-function walk(c: Creator, grads: Map<Variable, Value>): void {
+/** Gradients computed from changed state would be of another function: PyTorch refuses them too. */
+function checkUnchanged(gradients: Iterable<Value>, stale: Stale): void {
+  if (stale.size === 0) return;
+  for (const node of reachable(gradients)) {
+    const why = stale.get(node);
+    if (why) throw new ThawError(why);
+  }
+}
+
+function walk(c: Creator, grads: Map<Variable, Value>, stale: Stale): void {
   const gy = c.outputs.map((v) => grads.get(v) ?? null);
   for (const v of c.outputs) grads.delete(v);
   if (gy.every((g) => g === null)) return;
   const vjp = c.op.vjp;
   if (!vjp) return;
-  checkUnchanged(c);
   const gradients = vjp.call(c.op, {
-    inputs: c.inputs.map((v) => v.value),
+    inputs: inputsThen(c, stale),
     outputs: c.outputs.map((v) => v.value),
     attrs: c.attrs,
     gy,
@@ -80,7 +95,9 @@ function walk(c: Creator, grads: Map<Variable, Value>): void {
 export function gradientsOf(root: Variable, seed: Value, retain: boolean): [Variable, Value][] {
   const walked = applications(root);
   const grads = new Map<Variable, Value>([[root, seed]]);
-  for (const c of walked) walk(c, grads);
+  const stale: Stale = new Map();
+  for (const c of walked) walk(c, grads, stale);
+  checkUnchanged(grads.values(), stale);
   if (!retain) release(walked);
   return [...grads].filter(([v]) => v.requiresGrad);
 }

@@ -17,6 +17,12 @@ import {
 import type { Attrs, Value } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
 
+/** A slice at a version. */
+export interface Reading {
+  readonly slice: StateSlice;
+  readonly version: number;
+}
+
 /** The application that made a tracked variable. */
 export interface Creator {
   /** Increases with every application: a topological order. */
@@ -25,8 +31,8 @@ export interface Creator {
   readonly attrs: Attrs;
   readonly inputs: readonly Variable[];
   readonly outputs: readonly Variable[];
-  /** Storage and version of state that the inputs read, so that backward can tell if it has been changed. */
-  readonly read: readonly ({ storage: Storage; version: number } | null)[];
+  /** State that the inputs read, so that backward can tell if it has been changed. */
+  readonly read: readonly (Reading | null)[];
 }
 
 let nextVariable = 1;
@@ -53,9 +59,13 @@ export class Variable implements TypeOf {
   gradSlice: StateSlice | null = null;
   /** The persistent memory behind it: parameters and buffers. */
   state: StateSlice | null;
+  /** Untracked variables of the same memory: they move with it. */
+  #sharers: WeakRef<Variable>[] = [];
   #value: Value | null;
   #result: Result | null = null;
   #lost: string | null = null;
+  /** Where its memory has moved, from which storage, and the version at which it came there. */
+  readonly #moves: (Reading & { readonly from: Storage })[] = [];
 
   constructor(type: TypeOf, from: { value?: Value; result?: Result; state?: StateSlice }) {
     this.shape = type.shape;
@@ -96,6 +106,34 @@ export class Variable implements TypeOf {
   become(value: Value): void {
     this.#value = value;
     this.#result = null;
+  }
+
+  /** Its contents have been brought to another place in memory. */
+  moveTo(slice: StateSlice): void {
+    const from = (this.state as StateSlice).storage;
+    this.#moves.push({ from, slice, version: slice.storage.version });
+    this.state = slice;
+    for (const s of this.#sharers) s.deref()?.moveTo(slice);
+  }
+
+  /** Another variable of the same persistent memory, which is not tracked. */
+  shared(): Variable {
+    const v = new Variable(this, { state: this.state as StateSlice });
+    if (this.#sharers.length >= 8) this.#sharers = this.#sharers.filter((s) => s.deref() !== undefined);
+    this.#sharers.push(new WeakRef(v));
+    return v;
+  }
+
+  /** Its memory as of now, to ask later whether it has been changed. */
+  get reading(): Reading | null {
+    return this.state && { slice: this.state, version: this.state.storage.version };
+  }
+
+  /** Whether its memory, wherever it has been since, was changed after the reading. */
+  changedSince({ slice, version }: Reading): boolean {
+    if (slice.storage.changedAfter(slice, version)) return true;
+    const next = this.#moves.findIndex((m) => m.from === slice.storage);
+    return next >= 0 && this.changedSince(this.#moves[next]);
   }
 
   /** The flush did not keep it: any later use throws this reason. */

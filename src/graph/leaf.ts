@@ -30,14 +30,14 @@ export class Storage {
   readonly dtype: DType;
   /** Elements. */
   readonly size: number;
-  /** Counts the effects recorded on it; a read names the version that it sees. */
+  /** Counts the changes recorded on it; a read names the version that it sees. */
   version = 0;
   /** Initial contents, until a backend has taken them; null means zeros. */
   initial: HostArray | null;
-  /** Whether a flush has used it: from then on the device holds the contents. */
+  /** Whether a flush uses it or an assignment is recorded: from then on its contents are the device's matter. */
   touched = false;
-  /** Whether anything recorded has read it: a write must then wait for what was recorded before it. */
-  recorded = false;
+  /** Whether a read of it was recorded: contents may not be replaced under that. */
+  seen = false;
   /** The backend that has taken it; null until then. */
   holder: Holder | null = null;
 
@@ -46,6 +46,43 @@ export class Storage {
     this.dtype = dtype;
     this.size = size;
     this.initial = initial;
+  }
+
+  /** Stretches without overlap, by where they begin: where they end, and the version that changed them last. */
+  readonly #changes = new Map<number, { readonly to: number; readonly version: number }>();
+
+  /** Counts a change of a slice; returns the version that it makes. */
+  change({ offset, shape }: StateSlice): number {
+    const to = offset + numel(shape);
+    if (this.#changes.get(offset)?.to !== to) this.#clear(offset, to);
+    this.#changes.set(offset, { to, version: ++this.version });
+    return this.version;
+  }
+
+  /** Whether any of a slice has been changed since that version. */
+  changedAfter({ offset, shape }: StateSlice, version: number): boolean {
+    if (this.version <= version) return false;
+    const end = offset + numel(shape);
+    for (const [from, c] of this.#changes)
+      if (c.version > version && from < end && offset < c.to) return true;
+    return false;
+  }
+
+  /** Forgets the changes after a version: they were recorded and will not happen. */
+  revert(version: number): void {
+    this.version = version;
+    // What the stretches were before is not kept; to call them changed at that version errs on the safe side.
+    for (const [from, c] of this.#changes)
+      if (c.version > version) this.#changes.set(from, { to: c.to, version });
+  }
+
+  #clear(from: number, to: number): void {
+    for (const [start, c] of [...this.#changes]) {
+      if (c.to <= from || start >= to) continue;
+      this.#changes.delete(start);
+      if (start < from) this.#changes.set(start, { to: from, version: c.version });
+      if (c.to > to) this.#changes.set(to, c);
+    }
   }
 }
 
@@ -78,10 +115,17 @@ export class StateRead {
 
 /** The value of a slice as of now. */
 export function readState(slice: StateSlice): Value {
-  slice.storage.recorded = true;
+  slice.storage.seen = true;
   const version = slice.storage.version;
   const key = `s${slice.storage.id}.${version}@${slice.offset}[${slice.shape.join(",")}]`;
   return leaf(new StateRead(slice, version), slice, key);
+}
+
+let stale = 0;
+
+/** Stands for a slice at a version that is gone: a value of its own, which no flush could compute. */
+export function staleState({ slice, version }: { slice: StateSlice; version: number }): Value {
+  return leaf(new StateRead(slice, version), slice, `x${stale++}`);
 }
 
 /** An assignment to a slice in program order: an effect of the trace. */

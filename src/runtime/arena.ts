@@ -116,13 +116,13 @@ function moveLeaf(rt: Runtime, v: Variable, arena: Arena, offset: number): Stora
     const part = old.storage.initial.subarray(old.offset, old.offset + numel(v.shape));
     (arena.values.initial as Float32Array).set(part, offset);
   }
-  v.state = slice;
+  v.moveTo(slice);
   const gradSlice: StateSlice = { storage: arena.gradients, offset, shape: v.shape, dtype: "f32" };
   // A storage that other leaves share stays.
   const left = old.storage.size === numel(v.shape) ? [old.storage] : [];
   if (v.gradSlice && v.grad) {
     rt.assign(gradSlice, readState(v.gradSlice));
-    v.grad.state = gradSlice;
+    v.grad.moveTo(gradSlice);
   }
   if (v.gradSlice && v.gradSlice.storage.size === numel(v.shape)) left.push(v.gradSlice.storage);
   v.gradSlice = gradSlice;

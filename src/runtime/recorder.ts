@@ -55,8 +55,8 @@ export class Recorder {
   assign(slice: StateSlice, value: Value): void {
     const { storage } = slice;
     if (!this.#base.has(storage)) this.#base.set(storage, storage.version);
-    storage.version++;
-    this.#effects.push({ slice, value, version: storage.version, at: nodeMark() });
+    storage.touched = true;
+    this.#effects.push({ slice, value, version: storage.change(slice), at: nodeMark() });
   }
 
   /** Host work that goes with every run of the trace. */
@@ -94,7 +94,7 @@ export class Recorder {
 
   /** Forgets the running trace: its recording failed. */
   abandon(): void {
-    for (const [storage, version] of this.#base) storage.version = version;
+    for (const [storage, version] of this.#base) storage.revert(version);
     for (const [leaf, note] of this.#notes) leaf.grad = note.before;
     this.#lose(ABANDONED);
     this.#reset();
@@ -125,7 +125,6 @@ export class Recorder {
         );
       }
     }
-    for (const e of effects) e.slice.storage.touched = true;
     return { roots, effects, nodes, base };
   }
 

@@ -284,15 +284,15 @@ export class Runtime {
       throw new ThawError("compile: state was loaded while the step is being traced; do it outside");
     const { storage } = slice;
     checkStorage(storage);
-    // What was recorded before sees what was there before.
-    if (storage.touched || storage.recorded) this.flush();
+    // Whoever read it before this line sees what was there then.
+    if (storage.touched || storage.seen) this.flush();
+    storage.change(slice);
     if (!storage.touched) {
       const initial = storage.initial ?? emptyLike(storage);
       initial.set(data as ArrayLike<number>, slice.offset);
       storage.initial = initial;
       return;
     }
-    storage.version++;
     this.queue.post(async () => (await this.backend()).writeState(slice, data));
   }
 

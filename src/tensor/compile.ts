@@ -200,7 +200,7 @@ function restoreGrads(rt: Runtime, r: Recording): void {
 function replay(rt: Runtime, r: Recording, given: readonly Tensor[]): unknown {
   for (const effect of r.trace.host) effect();
   restoreGrads(rt, r);
-  for (const e of r.trace.cut.effects) e.slice.storage.version++;
+  for (const { slice } of r.trace.cut.effects) slice.storage.change(slice);
   const results = r.trace.results.map((old) => new Result(old));
   const out = r.template(results, given);
   rt.submit(r.trace.cut, { results, sources: argumentSources(r, given) }, true);

@@ -117,7 +117,7 @@ export class Tensor {
   /** The same values, cut off from the graph behind them. */
   detach(): Tensor {
     const v = this.variable;
-    if (v.state) return new Tensor(new Variable(v, { state: v.state }));
+    if (v.state) return new Tensor(v.shared());
     return v.result
       ? new Tensor(new Variable(v, { result: v.result }))
       : new Tensor(runtime().adopt(new Variable(v, { value: v.value })));

@@ -178,10 +178,22 @@ describe("state", () => {
   it("backward through a parameter that has been changed since throws, as in PyTorch", async () => {
     const lin = new nn.Linear(2, 2);
     const other = new optim.SGD(lin.parameters(), { lr: 1 });
-    const loss = lin.forward(wave([3, 2])).sum();
+    const x = wave([3, 2]);
+    const xs = await x.data();
+    // The weight's own gradient hangs on x alone, x's on the weight.
+    const unharmed = lin.forward(x).sum();
+    const through = wave([3, 2]);
+    through.requiresGrad = true;
+    const loss = lin.forward(through).sum();
     lin.weight.square().sum().backward();
     await other.step();
     expect(() => loss.backward()).toThrow(/was changed/);
+    other.zeroGrad();
+    unharmed.backward();
+    const sums = [0, 1].map((c) => [0, 2, 4].reduce((n, r) => n + xs[r + c], 0));
+    expect([...(await (lin.weight.grad as Tensor).data())].map((v) => v.toFixed(4))).toEqual(
+      [...sums, ...sums].map((v) => v.toFixed(4)),
+    );
   });
 
   it("a saved gradient keeps its values when the next backward overwrites them", async () => {
