@@ -6,6 +6,13 @@ import { shown } from "./options.ts";
 
 export type Shape = readonly number[];
 
+/** Extents or axes as a method takes them: one by one, or as one array. */
+export type Extents = readonly number[] | readonly [readonly number[]];
+
+export function listed(extents: Extents): readonly number[] {
+  return Array.isArray(extents[0]) ? extents[0] : (extents as readonly number[]);
+}
+
 /** A shape with its element type: what `infer` computes for every op. */
 export interface TypeOf {
   readonly shape: Shape;

@@ -2,7 +2,7 @@
 
 import { dtypeOf, type HostArray } from "../core/dtype.ts";
 import { ShapeError } from "../core/error.ts";
-import { checkExtents, normAxis, numel, type Shape } from "../core/shape.ts";
+import { checkExtents, type Extents, listed, normAxis, numel, type Shape } from "../core/shape.ts";
 import { runtime } from "../runtime/context.ts";
 import { applyOp, composite, type Nested, type Operand, Tensor } from "./tensor.ts";
 
@@ -32,7 +32,7 @@ function toHostArray(data: HostArray | Uint8ClampedArray | Float64Array | Nested
     return { flat: (data as Float32Array).slice(), natural: [(data as Float32Array).length] };
   }
   const natural: number[] = [];
-  for (let level: Nested = data as Nested; typeof level !== "number"; level = level[0])
+  for (let level = data as Nested | undefined; Array.isArray(level); level = level[0])
     natural.push(level.length);
   const flat: number[] = [];
   const walk = (level: Nested, depth: number): void => {
@@ -54,8 +54,11 @@ export function full(shape: Shape, value: number, dtype: "f32" | "i32" | "u32" =
   return applyOp("full", [], { shape, value, dtype })[0];
 }
 
-export const zeros = (shape: Shape): Tensor => full(shape, 0);
-export const ones = (shape: Shape): Tensor => full(shape, 1);
+/** A tensor of zeros (f32); its shape as one array or as arguments. */
+export const zeros = (...shape: Extents): Tensor => full(listed(shape), 0);
+
+/** A tensor of ones (f32); its shape as one array or as arguments. */
+export const ones = (...shape: Extents): Tensor => full(listed(shape), 1);
 
 /** The tensors side by side along an existing axis. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {

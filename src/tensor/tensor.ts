@@ -5,7 +5,16 @@ import { Variable } from "../autograd/variable.ts";
 import type { DType, HostArray } from "../core/dtype.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { checkWord } from "../core/options.ts";
-import { broadcastShapes, normAxes, normAxis, numel, type Shape, show } from "../core/shape.ts";
+import {
+  broadcastShapes,
+  type Extents,
+  listed,
+  normAxes,
+  normAxis,
+  numel,
+  type Shape,
+  show,
+} from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureFlipped } from "../runtime/epoch.ts";
@@ -106,10 +115,11 @@ export class Tensor {
 
   /**
    * Builds the gradients of this value with respect to every leaf that wants one and adds them to their `.grad`.
-   * Nothing is computed until something is read or a step is taken. A tensor of several elements needs `gradient`.
+   * Nothing is computed until something is read or a step is taken. A tensor of several elements needs `gradient`, of
+   * its own shape, alone or among the options.
    */
-  backward(options: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
-    const { gradient, retainGraph = false } = options;
+  backward(options: Tensor | { gradient?: Tensor; retainGraph?: boolean } = {}): void {
+    const { gradient, retainGraph = false } = options instanceof Tensor ? { gradient: options } : options;
     if (gradient) sameShapes("backward", this, gradient);
     backward(runtime(), this.variable, gradient?.variable ?? null, retainGraph);
   }
@@ -362,8 +372,8 @@ export class Tensor {
   // ---- shape ----------------------------------------------------------------------------------------------------
 
   /** The same elements under another shape; one extent may be -1. */
-  reshape(...shape: readonly number[]): Tensor {
-    return unary("reshape", this, { shape });
+  reshape(...shape: Extents): Tensor {
+    return unary("reshape", this, { shape: listed(shape) });
   }
 
   /** Merges the axes from `start` to `end` into one. */
@@ -379,8 +389,10 @@ export class Tensor {
     );
   }
 
-  permute(...axes: readonly number[]): Tensor {
-    return unary("permute", this, { axes: axes.map((a) => normAxis(a, this.shape.length, "permute")) });
+  /** The axes in another order. */
+  permute(...axes: Extents): Tensor {
+    const order = listed(axes).map((a) => normAxis(a, this.shape.length, "permute"));
+    return unary("permute", this, { axes: order });
   }
 
   transpose(a: number, b: number): Tensor {
@@ -391,9 +403,10 @@ export class Tensor {
   }
 
   /** Broadcast to a larger shape; -1 keeps an extent. */
-  expand(...shape: readonly number[]): Tensor {
-    const lead = shape.length - this.shape.length;
-    return unary("expand", this, { shape: shape.map((d, i) => (d === -1 ? this.shape[i - lead] : d)) });
+  expand(...shape: Extents): Tensor {
+    const to = listed(shape);
+    const lead = to.length - this.shape.length;
+    return unary("expand", this, { shape: to.map((d, i) => (d === -1 ? this.shape[i - lead] : d)) });
   }
 
   /** Adds an axis of extent 1. */
