@@ -21,14 +21,11 @@ fn join(a: f32, b: f32) -> f32 { return a + b; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let base = (w.y * g.x + w.x) * WG * UNROLL + l;
-  for (var j = 0u; j < UNROLL; j++) {
-    let i = base + j * WG;
-    if (i < u.total) {
-      let n = i / u.row;
-      let r = i % u.row;
-      let at = u.y0 + n * u.yn + r;
-      y[at] = join(y[at], b[u.b0 + n * u.bn + r * u.one]);
-    }
+  let first = (w.y * g.x + w.x) * WG * UNROLL;
+  for (var i = first + l; i < min(u.total, first + WG * UNROLL); i += WG) {
+    let n = i / u.row;
+    let r = i % u.row;
+    let at = u.y0 + n * u.yn + r;
+    y[at] = join(y[at], b[u.b0 + n * u.bn + r * u.one]);
   }
 }

@@ -40,14 +40,11 @@ fn f(a: V, b: V, s: vec4<f32>, k: f32) -> V { return a; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let base = (w.y * g.x + w.x) * WG * UNROLL + l;
-  for (var j = 0u; j < UNROLL; j++) {
-    let at = base + j * WG;
-    if (at < u.total) {
-      let i = at % (u.plane * u.c);
-      let n = at / (u.plane * u.c);
-      let c = i / u.plane;
-      y[u.y0 + n * u.yn + i] = f(a[u.a0 + n * u.an + i], load_b(u.b0 + n * u.bn + i), channel(c), extra(c));
-    }
+  let first = (w.y * g.x + w.x) * WG * UNROLL;
+  for (var at = first + l; at < min(u.total, first + WG * UNROLL); at += WG) {
+    let i = at % (u.plane * u.c);
+    let n = at / (u.plane * u.c);
+    let c = i / u.plane;
+    y[u.y0 + n * u.yn + i] = f(a[u.a0 + n * u.an + i], load_b(u.b0 + n * u.bn + i), channel(c), extra(c));
   }
 }

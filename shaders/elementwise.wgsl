@@ -40,25 +40,23 @@ fn f(p0: TA, p1: TB, p2: TC, s0: f32, s1: f32) -> TY { return TY(p0); } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let base = (w.y * g.x + w.x) * WG * UNROLL + l;
-  for (var j = 0u; j < UNROLL; j++) {
-    var rest = base + j * WG;
-    if (rest < u.total) {
-      var ai = u.a0;
-      var bi = u.b0;
-      var ci = u.c0;
-      var yi = u.y0;
-      for (var d = RANK; d > 0u; d--) {
-        let k = d - 1u;
-        let extent = u.shape[k / 4u][k % 4u];
-        let i = rest % extent;
-        rest = rest / extent;
-        ai += i * u.as_[k / 4u][k % 4u];
-        bi += i * u.bs[k / 4u][k % 4u];
-        ci += i * u.cs[k / 4u][k % 4u];
-        yi += i * u.ys[k / 4u][k % 4u];
-      }
-      y[yi] = f(load_a(ai), load_b(bi), load_c(ci), u.s0, u.s1);
+  let first = (w.y * g.x + w.x) * WG * UNROLL;
+  for (var at = first + l; at < min(u.total, first + WG * UNROLL); at += WG) {
+    var rest = at;
+    var ai = u.a0;
+    var bi = u.b0;
+    var ci = u.c0;
+    var yi = u.y0;
+    for (var d = RANK; d > 0u; d--) {
+      let k = d - 1u;
+      let extent = u.shape[k / 4u][k % 4u];
+      let i = rest % extent;
+      rest = rest / extent;
+      ai += i * u.as_[k / 4u][k % 4u];
+      bi += i * u.bs[k / 4u][k % 4u];
+      ci += i * u.cs[k / 4u][k % 4u];
+      yi += i * u.ys[k / 4u][k % 4u];
     }
+    y[yi] = f(load_a(ai), load_b(bi), load_c(ci), u.s0, u.s1);
   }
 }

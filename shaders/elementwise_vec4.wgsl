@@ -36,21 +36,18 @@ fn f(p0: TA, p1: TB, p2: TC, s0: f32, s1: f32) -> TY { return p0; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let base = (w.y * g.x + w.x) * WG * UNROLL + l;
-  for (var j = 0u; j < UNROLL; j++) {
-    let i = base + j * WG;
-    if (i < u.total4) {
-      let n = i / u.row4;
-      let r = i % u.row4;
-      let va = a[u.a0 + n * u.an + r];
-      let vb = load_b(u.b0 + n * u.bn + r);
-      let vc = load_c(u.c0 + n * u.cn + r);
-      y[u.y0 + n * u.yn + r] = vec4<f32>(
-        f(va.x, vb.x, vc.x, u.s0, u.s1),
-        f(va.y, vb.y, vc.y, u.s0, u.s1),
-        f(va.z, vb.z, vc.z, u.s0, u.s1),
-        f(va.w, vb.w, vc.w, u.s0, u.s1),
-      );
-    }
+  let first = (w.y * g.x + w.x) * WG * UNROLL;
+  for (var i = first + l; i < min(u.total4, first + WG * UNROLL); i += WG) {
+    let n = i / u.row4;
+    let r = i % u.row4;
+    let va = a[u.a0 + n * u.an + r];
+    let vb = load_b(u.b0 + n * u.bn + r);
+    let vc = load_c(u.c0 + n * u.cn + r);
+    y[u.y0 + n * u.yn + r] = vec4<f32>(
+      f(va.x, vb.x, vc.x, u.s0, u.s1),
+      f(va.y, vb.y, vc.y, u.s0, u.s1),
+      f(va.z, vb.z, vc.z, u.s0, u.s1),
+      f(va.w, vb.w, vc.w, u.s0, u.s1),
+    );
   }
 }

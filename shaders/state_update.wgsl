@@ -38,14 +38,11 @@ fn update_one(p: V, g: V, m: V, v: V, z: State) -> State { return z; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let base = (w.y * grid.x + w.x) * WG * UNROLL + l;
-  for (var j = 0u; j < UNROLL; j++) {
-    let i = base + j * WG;
-    if (i < u.total) {
-      let r = update_one(p[u.p0 + i], g[u.g0 + i], load_m(u.m0 + i), load_v(u.v0 + i), State(V(0.0), V(0.0), V(0.0)));
-      p[u.p0 + i] = r.p;
-      store_m(u.m0 + i, r.m);
-      store_v(u.v0 + i, r.v);
-    }
+  let first = (w.y * grid.x + w.x) * WG * UNROLL;
+  for (var i = first + l; i < min(u.total, first + WG * UNROLL); i += WG) {
+    let r = update_one(p[u.p0 + i], g[u.g0 + i], load_m(u.m0 + i), load_v(u.v0 + i), State(V(0.0), V(0.0), V(0.0)));
+    p[u.p0 + i] = r.p;
+    store_m(u.m0 + i, r.m);
+    store_v(u.v0 + i, r.v);
   }
 }
