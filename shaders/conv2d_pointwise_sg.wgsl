@@ -1,11 +1,13 @@
 enable subgroups;
 // conv2d_pointwise_sg — conv2d_pointwise with the weights loaded once per subgroup: lane i of each group of 8 loads
 // the weight of channel i, subgroupBroadcast hands it to all. Right for any subgroup of at least 8 lanes (a workgroup
-// is 8 lanes). KU input channels at a time, all of them for one output before the next, so that its accumulator is
-// loaded and stored once for KU products. Tails are clamped: all lanes stay active. X is vec4, or f32 where planes are
+// is 8 lanes). KU input channels at a time, all of them for one output before the next: in a loop every accumulator that
+// changes is merged under the mask of live lanes, so each round should do much. TAIL: the channels are no whole number
+// of rounds, the last one is clamped and masked. All lanes stay active. X is vec4, or f32 where planes are
 // no whole number of vec4s: the four pixels of a lane are then loaded and stored one by one.
 const TG = 4u; //@param
-const KU = 2u; //@param
+const KU = 4u; //@param
+const TAIL = 1u; //@param
 alias X = vec4<f32>; //@type
 
 struct Sizes {
@@ -61,6 +63,46 @@ fn spread(v: f32) -> array<f32, 8> {
   );
 }
 
+fn weight(at: u32, k: u32) -> f32 {
+  if (TAIL == 0u) { return w[at + k * u.wk]; }
+  return select(0.0, w[at + min(k, u.k - 1u) * u.wk], k < u.k);
+}
+
+// Adds the products of KU input channels to one group of 8 outputs. Called group by group rather than in a loop, which
+// Mesa would not unroll when it is this long; an accumulator array that stays indexed lies in memory, six times slower.
+fn products(acc: ptr<function, array<Block, TG>>, h: u32, at: u32, k: u32, v: ptr<function, array<vec4<f32>, KU>>) {
+  var weights: array<f32, KU>;
+  for (var j = 0u; j < KU; j++) {
+    weights[j] = weight(at, k + j);
+  }
+  var b = (*acc)[h];
+  for (var j = 0u; j < KU; j++) {
+    b[0] = fma(vec4<f32>(subgroupBroadcast(weights[j], 0u)), (*v)[j], b[0]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[1] = fma(vec4<f32>(subgroupBroadcast(weights[j], 1u)), (*v)[j], b[1]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[2] = fma(vec4<f32>(subgroupBroadcast(weights[j], 2u)), (*v)[j], b[2]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[3] = fma(vec4<f32>(subgroupBroadcast(weights[j], 3u)), (*v)[j], b[3]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[4] = fma(vec4<f32>(subgroupBroadcast(weights[j], 4u)), (*v)[j], b[4]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[5] = fma(vec4<f32>(subgroupBroadcast(weights[j], 5u)), (*v)[j], b[5]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[6] = fma(vec4<f32>(subgroupBroadcast(weights[j], 6u)), (*v)[j], b[6]);
+  }
+  for (var j = 0u; j < KU; j++) {
+    b[7] = fma(vec4<f32>(subgroupBroadcast(weights[j], 7u)), (*v)[j], b[7]);
+  }
+  (*acc)[h] = b;
+}
+
 @compute @workgroup_size(8)
 fn main(
   @builtin(workgroup_id) g: vec3<u32>,
@@ -88,20 +130,14 @@ fn main(
     let shifts = spread(ch.y);
     var v: array<vec4<f32>, KU>;
     for (var j = 0u; j < KU; j++) {
-      let four = load(xb + min(k + j, u.k - 1u) * u.plane, left);
-      v[j] = select(vec4<f32>(0.0), prologue(four, vec2<f32>(scales[j], shifts[j])), k + j < u.k);
+      let c = select(k + j, min(k + j, u.k - 1u), TAIL > 0u);
+      let four = prologue(load(xb + c * u.plane, left), vec2<f32>(scales[j], shifts[j]));
+      v[j] = select(four, vec4<f32>(0.0), TAIL > 0u && k + j >= u.k);
     }
-    for (var h = 0u; h < TG; h++) {
-      var weights: array<array<f32, 8>, KU>;
-      for (var j = 0u; j < KU; j++) {
-        weights[j] = spread(select(0.0, w[wi[h] + min(k + j, u.k - 1u) * u.wk], k + j < u.k));
-      }
-      for (var i = 0u; i < 8u; i++) {
-        for (var j = 0u; j < KU; j++) {
-          acc[h][i] = fma(vec4<f32>(weights[j][i]), v[j], acc[h][i]);
-        }
-      }
-    }
+    products(&acc, 0u, wi[0], k, &v);
+    if (TG > 1u) { products(&acc, 1u, wi[min(1u, TG - 1u)], k, &v); }
+    if (TG > 2u) { products(&acc, 2u, wi[min(2u, TG - 1u)], k, &v); }
+    if (TG > 3u) { products(&acc, 3u, wi[min(3u, TG - 1u)], k, &v); }
   }
   if (at < u.q) {
     let base = u.y0 + n * u.yn + px;

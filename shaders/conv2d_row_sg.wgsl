@@ -3,9 +3,11 @@ enable subgroups;
 // the left, KW-1-PL on the right), rows of vec4s: a strip is SP columns (a multiple of 4) that all exist, so only its
 // edges need a test. An invocation makes 8·TG output channels of one strip. Lane i of each group of 8 loads the weight
 // of channel i, subgroupBroadcast hands it to all. Right for any subgroup of at least 8 lanes (a workgroup is 8 lanes).
+// KH is the number of kernel rows where the taps are few, so that they are unrolled; with 0 the rows are walked.
 const TG = 2u; //@param
 const SP = 8u; //@param
 const KW = 3u; //@param
+const KH = 0u; //@param
 const PL = 1u; //@param
 
 struct Sizes {
@@ -93,7 +95,7 @@ fn main(
   for (var k = 0u; k < u.k; k++) {
     let ch = channel(k);
     let plane = u.x0 + n * u.xn + k * u.ih * u.w;
-    for (var r = 0u; r < u.kh; r++) {
+    for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
       let iy = i32(p + r) - u.pt;
       let live = iy >= 0 && iy < i32(u.ih);
       let row = plane + u32(clamp(iy, 0, i32(u.ih) - 1)) * u.w + q0;

@@ -1,12 +1,14 @@
 enable subgroups;
 // conv2d_strip_sg — conv2d_strip with the weights loaded once per subgroup: lane i of each group of 8 loads the
 // weight of channel i, subgroupShuffle hands it to all. Right for any subgroup of at least 8 lanes (a workgroup is
-// 8 lanes), 2.6–3.3 times faster than the plain strip on lavapipe. Tails are clamped: all lanes stay active.
+// 8 lanes), 2.6–3.3 times faster than the plain strip on lavapipe. Tails are clamped: all lanes stay active. KH is the
+// number of kernel rows where the taps are few, so that they are unrolled; with 0 the rows are walked.
 const TG = 2u; //@param
 const SP = 8u; //@param
 const KW = 3u; //@param
 const SW = 1u; //@param
 const DW = 1u; //@param
+const KH = 0u; //@param
 
 struct Sizes {
   k: u32,
@@ -81,7 +83,7 @@ fn main(
   for (var k = 0u; k < u.k; k++) {
     let ch = channel(k);
     let plane = u.x0 + n * u.xn + k * u.ih * u.iw;
-    for (var r = 0u; r < u.kh; r++) {
+    for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
       let iy = i32(p * u.sh) - u.pt + i32(r * u.dh);
       let live = iy >= 0 && iy < i32(u.ih);
       let row = plane + u32(clamp(iy, 0, i32(u.ih) - 1)) * u.iw;

@@ -28,11 +28,11 @@ export function pointwiseFits(p: PointwiseCall): boolean {
 }
 
 /** Output channels in registers, input channels at a time. */
-export const POINTWISE_SPACE = { TG: [4, 2, 1], KU: [2, 1] } as const;
+export const POINTWISE_SPACE = { TG: [4, 2, 1], KU: [4, 2, 1] } as const;
 
 export const pointwisePick = (m: number): { TG: number; KU: number } => ({
   TG: m > 16 ? 4 : m > 8 ? 2 : 1,
-  KU: 2,
+  KU: 4,
 });
 
 const weave = (f: (i: number) => string) => [0, 1, 2, 3].map(f).join(", ");
@@ -56,7 +56,7 @@ export function pointwiseSgDispatch(
   const strips = ceilDiv(p.plane, 4);
   return {
     shader: "conv2d_pointwise_sg",
-    params: { TG, KU },
+    params: { TG, KU, TAIL: p.k % KU === 0 ? 0 : 1 },
     types: { X: vec ? "vec4<f32>" : "f32" },
     hooks: { ...rest.hooks, ...(vec ? {} : BY_PIXEL) },
     bind: rest.bind,
@@ -128,6 +128,9 @@ export interface StripCall {
   readonly y: { readonly offset: number; readonly batchStride: number };
 }
 
+/** Kernel rows where all taps are few enough to unroll, else 0: the rows are walked. */
+const fewRows = (s: { readonly kh: number; readonly kw: number }): number => (s.kh * s.kw <= 9 ? s.kh : 0);
+
 /** Strip length for an output row: whole strips where possible, few registers. */
 export function stripLength(ow: number): number {
   for (const sp of [8, 7, 4]) if (ow % sp === 0) return sp;
@@ -167,7 +170,7 @@ export function rowDispatch(
   const { k, m, ih, oh, kh, pt } = s;
   return {
     shader: "conv2d_row_sg",
-    params: { TG, SP, KW: s.kw, PL: s.pl },
+    params: { TG, SP, KW: s.kw, KH: fewRows(s), PL: s.pl },
     hooks: rest.hooks,
     bind: { ...rest.bind, x4: rest.bind.x },
     uniforms: {
@@ -205,7 +208,7 @@ export function stripDispatch(
   const baked = { TG, SP, KW: s.kw, SW: s.stride[1], DW: s.dilation[1] };
   return {
     shader: sg ? "conv2d_strip_sg" : "conv2d_strip",
-    params: sg ? baked : { WG, ...baked },
+    params: sg ? { ...baked, KH: fewRows(s) } : { WG, ...baked },
     hooks: rest.hooks,
     bind: rest.bind,
     uniforms: {
