@@ -1,7 +1,10 @@
 // avg_pool2d_tiles — y[n,c,p,q] = divide · Σ pro(x[n,c,p·kh+·,q·kw+·]): windows that lie side by side inside the input.
-// One invocation makes SEG neighbouring outputs of a row.
+// One invocation makes SEG neighbouring outputs of a row. KH and KW are the window where it is small, so that it is
+// unrolled; with 0 it is walked.
 const WG = 64u; //@param
 const SEG = 1u; //@param
+const KH = 0u; //@param
+const KW = 0u; //@param
 
 struct Sizes {
   total: u32,
@@ -49,8 +52,8 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3
   let out = u.y0 + n * u.yn + (c * u.oh + p) * u.ow;
   for (var q = q0; q < min(q0 + SEG, u.ow); q++) {
     var acc = 0.0;
-    for (var r = 0u; r < u.kh; r++) {
-      for (var s = 0u; s < u.kw; s++) {
+    for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
+      for (var s = 0u; s < select(KW, u.kw, KW == 0u); s++) {
         acc += prologue(x[at + r * u.iw + q * u.kw + s], ch);
       }
     }

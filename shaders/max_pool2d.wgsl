@@ -1,8 +1,11 @@
 // max_pool2d — y = the largest x of the window, at = its position h·W + w in the plane; ties give the first in row
 // order, NaN is largest. One invocation makes SEG neighbouring outputs of a row. Floats are compared as ordered
-// integers, because WGSL comparisons may assume that there are no NaNs.
+// integers, because WGSL comparisons may assume that there are no NaNs. KH and KW are the window where it is small, so
+// that it is unrolled; with 0 it is walked.
 const WG = 64u; //@param
 const SEG = 1u; //@param
+const KH = 0u; //@param
+const KW = 0u; //@param
 
 struct Sizes {
   total: u32,
@@ -36,13 +39,8 @@ struct Sizes {
 fn order(v: f32) -> u32 {
   let b = bitcast<u32>(v);
   let magnitude = b & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) {
-    return 0xffffffffu;
-  }
-  if (magnitude == 0u) {
-    return 0x80000000u;
-  }
-  return select(b | 0x80000000u, ~b, b >= 0x80000000u);
+  let ordered = select(b | 0x80000000u, ~b, b >= 0x80000000u);
+  return select(select(ordered, 0x80000000u, magnitude == 0u), 0xffffffffu, magnitude > 0x7f800000u);
 }
 
 @compute @workgroup_size(WG)
@@ -62,20 +60,16 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
   for (var q = q0; q < min(q0 + SEG, u.ow); q++) {
     var best = 0u;
     var spot = 0u;
-    for (var r = 0u; r < u.kh; r++) {
+    for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
       let h = p * i32(u.sh) - u.pt + i32(r * u.dh);
-      if (h >= 0 && h < i32(u.ih)) {
-        for (var s = 0u; s < u.kw; s++) {
-          let k = i32(q * u.sw) - u.pl + i32(s * u.dw);
-          if (k >= 0 && k < i32(u.iw)) {
-            let here = u32(h) * u.iw + u32(k);
-            let v = order(x[plane + here]);
-            if (v > best) {
-              best = v;
-              spot = here;
-            }
-          }
-        }
+      let live = h >= 0 && h < i32(u.ih);
+      let start = u32(clamp(h, 0, i32(u.ih) - 1)) * u.iw;
+      for (var s = 0u; s < select(KW, u.kw, KW == 0u); s++) {
+        let k = i32(q * u.sw) - u.pl + i32(s * u.dw);
+        let here = start + u32(clamp(k, 0, i32(u.iw) - 1));
+        let v = select(0u, order(x[plane + here]), live && k >= 0 && k < i32(u.iw));
+        spot = select(spot, here, v > best);
+        best = max(best, v);
       }
     }
     y[u.y0 + n * u.yn + out + q] = x[plane + spot];

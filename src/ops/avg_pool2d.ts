@@ -9,7 +9,7 @@ import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type Split
 import { call } from "./build.ts";
 import { applyPrologue, type Prologue, prologueHooks, prologueOffsets } from "./conv_shape.ts";
 import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms, segment } from "./pool_shape.ts";
+import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
 
 export interface AvgAttrs extends PoolAttrs {
   /** Output size of adaptive pooling; null for fixed windows. */
@@ -206,7 +206,8 @@ const tiled: Kernel<AvgAttrs> = {
   dispatches: (c) => {
     const d = tileDispatch(c, "avg_pool2d_tiles", c.outputs[0], c.inputs[0]);
     const { bind, offsets, hooks } = loaded(c);
-    return [{ ...d, hooks, bind: { ...d.bind, ...bind }, uniforms: { ...d.uniforms, ...offsets } }];
+    const params = { ...d.params, ...windowParams(c.attrs) };
+    return [{ ...d, params, hooks, bind: { ...d.bind, ...bind }, uniforms: { ...d.uniforms, ...offsets } }];
   },
 };
 

@@ -7,7 +7,7 @@ import { ndarray } from "../graph/array.ts";
 import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms, segment } from "./pool_shape.ts";
+import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
 
 const larger = (v: number, best: number) => v > best || Number.isNaN(v);
 
@@ -85,7 +85,7 @@ defineOp<PoolAttrs>({
         return [
           {
             shader: "max_pool2d",
-            params: { WG, SEG },
+            params: { WG, SEG, ...windowParams(c.attrs) },
             bind: { x: { in: 0 }, y: { out: 0 }, at: { out: 1 } },
             uniforms: {
               total: rows,

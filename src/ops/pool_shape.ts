@@ -51,6 +51,12 @@ export function poolOutput(name: string, x: TypeOf, a: PoolAttrs): [number, numb
 /** Neighbouring outputs of a row that one invocation makes: software devices are slow at the divisions that find a place. */
 export const segment = (c: Call): number => (c.device.software ? 8 : 1);
 
+/** The window where it is small enough to unroll, else zeros: it is walked. */
+export function windowParams(a: PoolAttrs): { KH: number; KW: number } {
+  const [KH, KW] = a.kernel;
+  return KH * KW <= 9 ? { KH, KW } : { KH: 0, KW: 0 };
+}
+
 /** Geometry as uniforms. */
 export function poolUniforms(
   x: readonly number[],
