@@ -14,6 +14,7 @@ import {
   type SplitAxis,
 } from "../graph/op.ts";
 import { call, sumTo } from "./build.ts";
+import { prefersSubgroups } from "./conv_shape.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface MatmulAttrs extends Attrs {
@@ -104,89 +105,124 @@ const direct: Kernel<MatmulAttrs> = {
   },
 };
 
-/** A register tile of TM rows by 4 columns; b's columns are contiguous (NN, TN). */
+/** Whether k is not empty and b's columns lie as whole vec4s (NN, TN). */
+function columnsFit(c: Call<MatmulAttrs>): boolean {
+  const s = common(c);
+  const vec = [s.n, s.bk, s.bb, s.b0, s.yb, s.ym, s.y0].every((v) => v % 4 === 0);
+  return s.k > 0 && s.bn === 1 && vec;
+}
+
+/** A register tile of `rows` rows by 4 columns, `lanes` invocations side by side. */
+function columnsDispatch(
+  c: Call<MatmulAttrs>,
+  shader: string,
+  params: Dispatch["params"],
+  tile: Tile,
+): Dispatch {
+  const s = common(c);
+  const v = (x: number) => x / 4;
+  return {
+    shader,
+    params,
+    bind: BIND,
+    uniforms: {
+      m: s.m,
+      n4: v(s.n),
+      k: s.k,
+      ab: s.ab,
+      am: s.am,
+      ak: s.ak,
+      a0: s.a0,
+      bb: v(s.bb),
+      bk: v(s.bk),
+      b0: v(s.b0),
+      yb: v(s.yb),
+      ym: v(s.ym),
+      y0: v(s.y0),
+    },
+    grid: [ceilDiv(v(s.n), tile.lanes), ceilDiv(s.m, tile.rows), s.batch],
+  };
+}
+
+interface Tile {
+  readonly lanes: number;
+  readonly rows: number;
+}
+
+const lanesOf = (c: Call) => (c.device.software ? 8 : 64);
+
 const columns: Kernel<MatmulAttrs> = {
   name: "columns",
-  when: (c) => {
-    const s = common(c);
-    const vec = [s.n, s.bk, s.bb, s.b0, s.yb, s.ym, s.y0].every((v) => v % 4 === 0);
-    return s.k > 0 && s.bn === 1 && vec;
-  },
+  when: columnsFit,
   score: () => 2,
   space: { TM: [8, 4, 16] },
   dispatches: (c) => {
-    const s = common(c);
-    const { TM } = c.params;
-    const WG = c.device.software ? 8 : 64;
-    const v = (x: number) => x / 4;
-    return [
-      {
-        shader: "matmul_columns",
-        params: { WG, TM },
-        bind: BIND,
-        uniforms: {
-          m: s.m,
-          n4: v(s.n),
-          k: s.k,
-          ab: s.ab,
-          am: s.am,
-          ak: s.ak,
-          a0: s.a0,
-          bb: v(s.bb),
-          bk: v(s.bk),
-          b0: v(s.b0),
-          yb: v(s.yb),
-          ym: v(s.ym),
-          y0: v(s.y0),
-        },
-        grid: [ceilDiv(v(s.n), WG), ceilDiv(s.m, TM), s.batch],
-      },
-    ];
+    const [WG, { TM }] = [lanesOf(c), c.params];
+    return [columnsDispatch(c, "matmul_columns", { WG, TM }, { lanes: WG, rows: TM })];
   },
 };
 
-/** Dot products along a contiguous k (NT: the forward of a linear layer): TM rows per invocation. */
+const columnsSg: Kernel<MatmulAttrs> = {
+  name: "columns_sg",
+  when: (c) => c.device.subgroups && columnsFit(c),
+  score: (c) => (prefersSubgroups(c.device) ? 3 : 1),
+  dispatches: (c) => [columnsDispatch(c, "matmul_columns_sg", {}, { lanes: 8, rows: 8 })],
+};
+
+/** Whether k is contiguous in both, in whole vec4s (NT: the forward of a linear layer). */
+function rowsFit(c: Call<MatmulAttrs>): boolean {
+  const s = common(c);
+  const vec = [s.k, s.am, s.ab, s.a0, s.bn, s.bb, s.b0].every((v) => v % 4 === 0);
+  return s.k > 0 && s.ak === 1 && s.bk === 1 && vec;
+}
+
+/** Dot products along k: `rows` rows by one column an invocation. */
+function rowsDispatch(
+  c: Call<MatmulAttrs>,
+  shader: string,
+  params: Dispatch["params"],
+  tile: Tile,
+): Dispatch {
+  const s = common(c);
+  const v = (x: number) => x / 4;
+  return {
+    shader,
+    params,
+    bind: BIND,
+    uniforms: {
+      m: s.m,
+      n: s.n,
+      k4: v(s.k),
+      ab: v(s.ab),
+      am: v(s.am),
+      a0: v(s.a0),
+      bb: v(s.bb),
+      bn: v(s.bn),
+      b0: v(s.b0),
+      yb: s.yb,
+      ym: s.ym,
+      y0: s.y0,
+    },
+    grid: [ceilDiv(s.n, tile.lanes), ceilDiv(s.m, tile.rows), s.batch],
+  };
+}
+
 const rows: Kernel<MatmulAttrs> = {
   name: "rows",
-  when: (c) => {
-    const s = common(c);
-    return (
-      s.k > 0 &&
-      s.ak === 1 &&
-      s.bk === 1 &&
-      [s.k, s.am, s.ab, s.a0, s.bn, s.bb, s.b0].every((v) => v % 4 === 0)
-    );
-  },
+  when: rowsFit,
   score: () => 2,
   space: { TM: [8, 4] },
   dispatches: (c) => {
-    const s = common(c);
-    const { TM } = c.params;
-    const WG = c.device.software ? 8 : 64;
-    const v = (x: number) => x / 4;
-    return [
-      {
-        shader: "matmul_rows",
-        params: { WG, TM },
-        bind: BIND,
-        uniforms: {
-          m: s.m,
-          n: s.n,
-          k4: v(s.k),
-          ab: v(s.ab),
-          am: v(s.am),
-          a0: v(s.a0),
-          bb: v(s.bb),
-          bn: v(s.bn),
-          b0: v(s.b0),
-          yb: s.yb,
-          ym: s.ym,
-          y0: s.y0,
-        },
-        grid: [ceilDiv(s.n, WG), ceilDiv(s.m, TM), s.batch],
-      },
-    ];
+    const [WG, { TM }] = [lanesOf(c), c.params];
+    return [rowsDispatch(c, "matmul_rows", { WG, TM }, { lanes: WG, rows: TM })];
   },
+};
+
+const rowsSg: Kernel<MatmulAttrs> = {
+  name: "rows_sg",
+  when: (c) => c.device.subgroups && rowsFit(c),
+  score: (c) => (prefersSubgroups(c.device) ? 3 : 1),
+  dispatches: (c) => [rowsDispatch(c, "matmul_rows_sg", {}, { lanes: 8, rows: 8 })],
 };
 
 const product = (a: Value, b: Value, transA: boolean, transB: boolean): Value =>
@@ -236,7 +272,7 @@ defineOp<MatmulAttrs>({
     const s = sizes(a, b, attrs);
     return { flops: 2 * s.batch * s.m * s.n * s.k };
   },
-  kernels: [direct, columns, rows],
+  kernels: [direct, columns, rows, columnsSg, rowsSg],
   samples: [
     { inputs: [{ shape: [3, 5] }, { shape: [5, 4] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [3, 8] }, { shape: [5, 8] }], attrs: { transA: false, transB: true } },

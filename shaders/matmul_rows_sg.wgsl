@@ -1,0 +1,50 @@
+enable subgroups;
+// matmul_rows_sg — matmul_rows with a's rows loaded once per subgroup: lane i of each group of 8 loads row i,
+// subgroupShuffle hands it to all. An invocation keeps 8 rows by one column. Right for any subgroup of at least 8 lanes
+// (a workgroup is 8 lanes). Tails are clamped: all lanes stay active.
+
+struct Sizes {
+  m: u32,
+  n: u32,
+  k4: u32,
+  ab: u32,
+  am: u32,
+  a0: u32,
+  bb: u32,
+  bn: u32,
+  b0: u32,
+  yb: u32,
+  ym: u32,
+  y0: u32,
+}
+
+@group(0) @binding(0) var<uniform> u: Sizes;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(workgroup_id) g: vec3<u32>,
+  @builtin(local_invocation_index) l: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let column = g.x * 8u + l;
+  let m0 = g.y * 8u;
+  let ai = u.a0 + g.z * u.ab + min(m0 + (lane & 7u), u.m - 1u) * u.am;
+  let bi = u.b0 + g.z * u.bb + min(column, u.n - 1u) * u.bn;
+  var acc: array<vec4<f32>, 8>;
+  for (var k = 0u; k < u.k4; k++) {
+    let v = b[bi + k];
+    let mine = a[ai + k];
+    for (var i = 0u; i < 8u; i++) {
+      acc[i] = fma(subgroupShuffle(mine, i), v, acc[i]);
+    }
+  }
+  for (var i = 0u; i < 8u; i++) {
+    if (column < u.n && m0 + i < u.m) {
+      let s = acc[i];
+      y[u.y0 + g.z * u.yb + (m0 + i) * u.ym + column] = (s.x + s.y) + (s.z + s.w);
+    }
+  }
+}
