@@ -6,6 +6,7 @@ import { apply, attrsKey } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
 import { opNamed } from "../graph/op.ts";
 import type { BuildRule, Origin } from "../graph/rule.ts";
+import { at, type Site, siteNow } from "../graph/site.ts";
 import type { Creator } from "./variable.ts";
 import { Variable } from "./variable.ts";
 
@@ -20,6 +21,7 @@ export function originOf(v: Variable): Origin<Variable> | null {
     attrs: node.attrs,
     inputs: node.inputs.map((i) => new Variable(i, { value: i })),
     index,
+    site: node.site,
   };
 }
 
@@ -70,8 +72,8 @@ function applyOnce(
   inputs: readonly Variable[],
   attrs: Attrs,
 ): readonly Variable[] {
-  const build = (n: string, i: readonly Variable[], a: Attrs) =>
-    applyShared(ctx, n, i, a, () => applyTo(ctx, n, i, a));
+  const build = (n: string, i: readonly Variable[], a: Attrs, site: Site = siteNow()) =>
+    at(site, () => applyShared(ctx, n, i, a, () => applyTo(ctx, n, i, a)));
   for (const rule of ctx.rules) {
     if (rule.op !== name) continue;
     const replaced = rule.replace(inputs, attrs, { originOf, build });
@@ -97,7 +99,7 @@ function record(
   const tracked = ctx.tracking && op.vjp !== undefined && inputs.some((v) => v.requiresGrad);
   if (tracked) {
     const read = inputs.map((v) => v.reading);
-    const creator: Creator = { sequence: sequence++, op, attrs, inputs, outputs, read };
+    const creator: Creator = { sequence: sequence++, op, attrs, inputs, outputs, read, site: siteNow() };
     for (const v of outputs) {
       // Only real numbers have gradients: the positions that a max pool returns do not.
       v.requiresGrad = v.dtype === "f32";

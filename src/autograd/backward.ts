@@ -7,6 +7,7 @@ import { sameShape, show } from "../core/shape.ts";
 import { staleState } from "../graph/leaf.ts";
 import { apply1, type Node, reachable, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
+import { at } from "../graph/site.ts";
 import type { Creator, Variable } from "./variable.ts";
 
 /** Every application that the root depends on through tracked variables, last first. */
@@ -96,7 +97,7 @@ export function gradientsOf(root: Variable, seed: Value, retain: boolean): [Vari
   const walked = applications(root);
   const grads = new Map<Variable, Value>([[root, seed]]);
   const stale: Stale = new Map();
-  for (const c of walked) walk(c, grads, stale);
+  for (const c of walked) at({ layer: c.site.layer, phase: "backward" }, () => walk(c, grads, stale));
   checkUnchanged(grads.values(), stale);
   if (!retain) release(walked);
   return [...grads].filter(([v]) => v.requiresGrad);

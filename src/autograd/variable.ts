@@ -16,6 +16,7 @@ import {
 } from "../graph/leaf.ts";
 import type { Attrs, Value } from "../graph/node.ts";
 import type { AnyOp } from "../graph/op.ts";
+import type { Site } from "../graph/site.ts";
 
 /** A slice at a version. */
 export interface Reading {
@@ -33,6 +34,8 @@ export interface Creator {
   readonly outputs: readonly Variable[];
   /** State that the inputs read, so that backward can tell if it has been changed. */
   readonly read: readonly (Reading | null)[];
+  /** Where it was applied: its gradient belongs to the same module. */
+  readonly site: Site;
 }
 
 let nextVariable = 1;

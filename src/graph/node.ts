@@ -6,6 +6,7 @@ import type { Shape, TypeOf } from "../core/shape.ts";
 import { numel, sameShape } from "../core/shape.ts";
 import type { Result, Source } from "./leaf.ts";
 import type { AnyOp } from "./op.ts";
+import { type Site, siteNow } from "./site.ts";
 
 export type Attr = number | string | boolean | null | readonly Attr[];
 export type Attrs = Readonly<Record<string, Attr>>;
@@ -27,6 +28,8 @@ export interface Node {
   readonly attrs: Attrs;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
+  /** Where it was first made; for people. */
+  readonly site: Site;
 }
 
 let nextNode = 1;
@@ -43,7 +46,7 @@ function makeNode(
   types: readonly TypeOf[],
 ): Node {
   const outputs: Value[] = [];
-  const node: Node = { id: nextNode++, op, source, attrs, inputs, outputs };
+  const node: Node = { id: nextNode++, op, source, attrs, inputs, outputs, site: siteNow() };
   types.forEach((t, index) => {
     outputs.push({ id: nextValue++, node, index, shape: t.shape, dtype: t.dtype });
   });

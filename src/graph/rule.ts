@@ -4,6 +4,7 @@
 import type { TypeOf } from "../core/shape.ts";
 import type { Attrs } from "./node.ts";
 import type { AnyOp } from "./op.ts";
+import type { Site } from "./site.ts";
 
 /** How a tensor was made. */
 export interface Origin<T> {
@@ -12,11 +13,13 @@ export interface Origin<T> {
   readonly inputs: readonly T[];
   /** Which output of the application it is. */
   readonly index: number;
+  readonly site: Site;
 }
 
 export interface BuildContext<T> {
   originOf(v: T): Origin<T> | null;
-  build(name: string, inputs: readonly T[], attrs: Attrs): readonly T[];
+  /** `site`: whose application it is, where that is not the one that is replaced. */
+  build(name: string, inputs: readonly T[], attrs: Attrs, site?: Site): readonly T[];
 }
 
 export interface BuildRule {

@@ -4,11 +4,13 @@
 import type { Variable } from "../autograd/variable.ts";
 import { UsageError } from "../core/error.ts";
 import { checkOptions, shown } from "../core/options.ts";
+import { at, siteNow } from "../graph/site.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureChanged, structureFlipped } from "../runtime/epoch.ts";
 import { tensorsIn } from "../tensor/functions.ts";
 import { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { ModuleLayer } from "./module_layer.ts";
 import { type LoadOptions, type LoadReport, loadState, type StateInput } from "./state_dict.ts";
 
 type Member = Module | Parameter | Buffer | Counter;
@@ -31,13 +33,16 @@ function* variablesIn(value: unknown): Iterable<Variable> {
 
 /**
  * What every module is seen through: `forward` runs in a scope (what it makes and does not return need not outlive a
- * step), and a member that is set or replaced, or a mode that changes, moves the structure that steps are recorded for.
+ * step) and gives what it makes its place in the network, and a member that is set or replaced, or a mode that changes, moves the structure that steps are recorded for.
  */
 const handler: ProxyHandler<Module> = {
   get(target, key, receiver) {
     const value = Reflect.get(target, key, receiver);
     if (key !== "forward" || typeof value !== "function") return value;
-    return (...args: unknown[]) => runtime().scope(() => value.apply(receiver, args), variablesIn);
+    return (...args: unknown[]) => {
+      const site = { layer: new ModuleLayer(receiver, siteNow().layer), phase: siteNow().phase };
+      return runtime().scope(() => at(site, () => value.apply(receiver, args)), variablesIn);
+    };
   },
   set(target, key, value, receiver) {
     if (isMember(value) || isMember(Reflect.get(target, key))) structureChanged();

@@ -8,6 +8,7 @@ import { checkNames, checkNumber, checkOptions, shown } from "../core/options.ts
 import { readScalars, readState, Scalars, type StateSlice, type Storage } from "../graph/leaf.ts";
 import { apply } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
+import { at } from "../graph/site.ts";
 import { type Arena, flatSlice, gatherLeaves, runsOf, type StateRun } from "../runtime/arena.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureChanged } from "../runtime/epoch.ts";
@@ -145,7 +146,9 @@ export abstract class Optimizer<H extends object> {
       const live = group.params.map((p) => p.variable).filter((v) => v.grad !== null && v.requiresGrad);
       this.#place(live);
       const update = this.update(group);
-      for (const batch of this.#batches(live)) this.#record(update, batch);
+      at({ layer: null, phase: "update" }, () => {
+        for (const batch of this.#batches(live)) this.#record(update, batch);
+      });
     }
     return rt.step();
   }

@@ -13,7 +13,7 @@ import {
   opNamed,
 } from "../graph/op.ts";
 import { isDenseView, type Loc, type Placement, type Root } from "./place.ts";
-import type { CopyStep, DispatchStep, Output, Range, Step } from "./plan.ts";
+import type { CopyStep, DispatchStep, Output, Place, Range, Step } from "./plan.ts";
 import { type Choices, defaultParams, select } from "./select.ts";
 import { effectIndex } from "./state_times.ts";
 import type { WorkGraph } from "./work_graph.ts";
@@ -48,6 +48,8 @@ export interface Lowered {
   readonly steps: Step[];
   readonly tooLarge: TooLarge[];
 }
+
+const placeOf = ({ site }: Node): Place => ({ layer: site.layer?.path ?? "", phase: site.phase });
 
 const bytesOf = (v: Value) => (v.dtype === "u8" ? 1 : 4);
 
@@ -249,6 +251,7 @@ class Lowerer {
     const { shader, uniforms, grid } = d;
     return {
       kind: "dispatch",
+      ...placeOf(node),
       op,
       kernel,
       call,
@@ -343,7 +346,8 @@ class Lowerer {
         params: {},
       };
       const [d] = op.kernels[0].dispatches(call);
-      const node: Node = { id: 0, op, source: null, attrs: {}, inputs: [part], outputs: [part] };
+      const { site } = v.node;
+      const node: Node = { id: 0, op, source: null, attrs: {}, inputs: [part], outputs: [part], site };
       steps.push(
         this.#dispatch(
           node,
@@ -363,7 +367,7 @@ export function copyStep(v: Value, from: Loc, to: Loc): CopyStep {
   const span = spanBytes(v, { batchStride: v.shape.length === 0 ? 1 : numel(v.shape.slice(1)) });
   const size = wholeWords(span);
   const at = (l: Loc): Range => ({ root: l.root, offset: l.offset * bytesOf(v), size });
-  return { kind: "copy", from: at(from), to: at(to) };
+  return { kind: "copy", ...placeOf(v.node), from: at(from), to: at(to) };
 }
 
 /** Rough device time of a dispatch in ms, for pacing and for cutting: 10 GFLOP/s and 5 GB/s in software, 100 times that on a GPU. */

@@ -4,6 +4,7 @@
 import type { Result, Scalars, Storage } from "../graph/leaf.ts";
 import type { Value } from "../graph/node.ts";
 import type { Call, Params } from "../graph/op.ts";
+import type { Phase } from "../graph/site.ts";
 import type { Root } from "./place.ts";
 
 /** A byte range of a root. */
@@ -13,7 +14,14 @@ export interface Range {
   readonly size: number;
 }
 
-export interface DispatchStep {
+/** Which part of the network a step works for. */
+export interface Place {
+  /** Dotted path of the module, "" for the outermost one or outside of all. */
+  readonly layer: string;
+  readonly phase: Phase;
+}
+
+export interface DispatchStep extends Place {
   readonly kind: "dispatch";
   /** Op and kernel that it belongs to. */
   readonly op: string;
@@ -37,7 +45,7 @@ export interface DispatchStep {
   readonly cost: number;
 }
 
-export interface CopyStep {
+export interface CopyStep extends Place {
   readonly kind: "copy";
   readonly from: Range;
   readonly to: Range;

@@ -5,6 +5,7 @@ import type { Cut } from "../graph/cut.ts";
 import type { Assign } from "../graph/leaf.ts";
 import { apply, attrsKey, type Node, reachable, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
+import { at as atSite } from "../graph/site.ts";
 
 export interface WorkGraph {
   readonly roots: readonly Value[];
@@ -36,7 +37,7 @@ export function snapshotRoots(g: WorkGraph): WorkGraph {
   const roots = g.roots.map((v) => {
     const state = stateBehind(v);
     if (!state) return v;
-    const copy = apply(opNamed("copy"), [v])[0];
+    const [copy] = atSite(v.node.site, () => apply(opNamed("copy"), [v]));
     position.set(copy.node, Math.max(position.get(state) as number, position.get(v.node) as number));
     return copy;
   });
@@ -93,7 +94,7 @@ export function rebuild(
   for (const node of g.nodes) {
     const at = g.position.get(node) as number;
     const inputs = node.inputs.map(now);
-    const made = visit(node, inputs, now) ?? unchanged(node, inputs);
+    const made = atSite(node.site, () => visit(node, inputs, now) ?? unchanged(node, inputs));
     node.outputs.forEach((v, i) => {
       replaced.set(v, made[i]);
     });

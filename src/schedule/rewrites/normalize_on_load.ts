@@ -15,7 +15,7 @@ export const reluIntoNormalize: BuildRule = {
   replace: ([x], _attrs, { originOf, build }) => {
     const origin = originOf(x);
     if (origin?.op.name !== "normalize" || origin.attrs.relu) return null;
-    return build("normalize", origin.inputs, { ...origin.attrs, relu: true });
+    return build("normalize", origin.inputs, { ...origin.attrs, relu: true }, origin.site);
   },
 };
 

@@ -31,6 +31,6 @@ export const poolFirst: BuildRule = {
     const [pooled] = build("avgPool2d", [input], attrs);
     // Adaptive pools may also enlarge: then the convolution is cheaper where it stands.
     if (numel(pooled.shape) >= numel(input.shape)) return null;
-    return build("conv2d", [pooled, ...rest], origin.attrs);
+    return build("conv2d", [pooled, ...rest], origin.attrs, origin.site);
   },
 };
