@@ -1,6 +1,6 @@
 // The results as tables for people.
 
-import { mib } from "../src/gpu/buffers.ts";
+import { mib } from "../src/core/bytes.ts";
 import type { PlannedKernel } from "./convolutions.ts";
 import type { Measured } from "./kernels.ts";
 import { table } from "./report.ts";

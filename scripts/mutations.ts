@@ -167,8 +167,8 @@ const ENGINE: readonly Mutation[] = [
   {
     name: "slot-reused-early",
     file: "src/schedule/slots.ts",
-    from: "last.set(r, keep.has(r) ? Number.POSITIVE_INFINITY : i);",
-    to: "last.set(r, keep.has(r) ? Number.POSITIVE_INFINITY : i - 1);",
+    from: "known.to = Math.max(known.to, i);",
+    to: "known.to = Math.max(known.to, i - 1);",
     tests: PLANS,
     proves: "memory is not handed on while a later step still reads it",
   },

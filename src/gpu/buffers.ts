@@ -1,6 +1,7 @@
 // Buffers: persistent ones by owner, slots that plans share, and staging for readback. Every creation is counted, so
 // that tests can prove that a warm step makes none.
 
+import { bufferBytes, mib } from "../core/bytes.ts";
 import { OutOfMemory } from "../core/error.ts";
 import type { Gpu } from "./device.ts";
 
@@ -15,11 +16,10 @@ export type { Gpu } from "./device.ts";
 /** A buffer on the device; opaque outside of this folder. */
 export type DeviceBuffer = GPUBuffer;
 
-const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
-
 export class BufferStore {
-  /** Buffers made so far. */
+  /** Buffers made so far, and their bytes, those destroyed since included. */
   count = 0;
+  made = 0;
   /** Bytes of all buffers alive. */
   bytes = 0;
   readonly #gpu: Gpu;
@@ -40,13 +40,14 @@ export class BufferStore {
   }
 
   #make(label: string, bytes: number, usage: number): DeviceBuffer {
-    const size = padded(bytes);
+    const size = bufferBytes(bytes);
     const limit = this.#gpu.device.limits.maxBufferSize;
     if (size > limit)
       throw new OutOfMemory(
         `${label} needs ${mib(size)}, but a buffer of this device holds at most ${mib(limit)}`,
       );
     this.count++;
+    this.made += size;
     this.bytes += size;
     const buffer = this.#gpu.guard(() => this.#gpu.device.createBuffer({ label, size, usage }));
     const ref = new WeakRef(buffer);
@@ -144,13 +145,4 @@ export class BufferStore {
     else this.destroy(staging);
     return copy;
   }
-}
-
-/** Bytes for people. */
-export function mib(bytes: number): string {
-  return bytes < 2 ** 20
-    ? `${(bytes / 1024).toFixed(1)} KiB`
-    : bytes < 2 ** 30
-      ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
-      : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }

@@ -6,6 +6,7 @@ import type { AdapterSummary } from "../gpu/device.ts";
 import type { Cut } from "../graph/cut.ts";
 import type { Result, Scalars, Source, StateSlice, Storage } from "../graph/leaf.ts";
 
+import type { Plan } from "../schedule/plan.ts";
 import type { Choices } from "../schedule/select.ts";
 
 export type { Cut } from "../graph/cut.ts";
@@ -31,6 +32,8 @@ export interface Backend {
    * `reuse`: the same cut object will come again (a compiled step), so its plan may be found by identity.
    */
   run(cut: Cut, run: Run, reuse: boolean): Promise<void>;
+  /** The plan of a cut, without making it ready or running it; a backend that interprets has none. */
+  plan?(cut: Cut): Plan;
   /** The host's copy of a result. */
   read(result: Result): Promise<HostArray>;
   readState(slice: StateSlice): Promise<HostArray>;

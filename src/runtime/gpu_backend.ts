@@ -7,6 +7,7 @@ import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
 import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
+import { shaderInfo } from "../gpu/shader.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Cut } from "../graph/cut.ts";
 import {
@@ -128,6 +129,7 @@ export class GpuBackend implements Backend, Holder {
       rewrites,
       hoist,
       reuseSlots,
+      uniformSize: (shader) => shaderInfo(shader, this.#devices.pipelines.sources).size,
     });
   }
 

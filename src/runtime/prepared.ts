@@ -1,24 +1,15 @@
 // A plan made ready for a device: its buffers, pipelines and bind groups, and what its leaves were last filled with.
 
 import { debugLevel } from "../core/env.ts";
-import { messageOf, OutOfMemory } from "../core/error.ts";
-import { type BufferStore, type DeviceBuffer, type Gpu, mib } from "../gpu/buffers.ts";
+import type { BufferStore, DeviceBuffer, Gpu } from "../gpu/buffers.ts";
 import type { Command, Commander } from "../gpu/commands.ts";
 import type { PipelineCache } from "../gpu/pipelines.ts";
-import { packUniforms, shaderInfo } from "../gpu/shader.ts";
 import type { Cut } from "../graph/cut.ts";
 import type { Result, Scalars, Storage } from "../graph/leaf.ts";
 import type { Root } from "../schedule/place.ts";
-import {
-  type DispatchStep,
-  type Plan,
-  planBytes,
-  printPlan,
-  type Range,
-  rootBytes,
-  type Step,
-  summarizePlan,
-} from "../schedule/plan.ts";
+import type { Plan, Range, Step } from "../schedule/plan.ts";
+import { printPlan, summarizePlan } from "../schedule/print_plan.ts";
+import { allocate, type Uniforms } from "./allocate.ts";
 import { RING_SLOT, RING_SLOTS } from "./ring.ts";
 
 export interface Devices {
@@ -68,27 +59,7 @@ export function runLeaves(cut: Cut): (Result | Scalars)[] {
 export async function prepare(cut: Cut, plan: Plan, d: Devices): Promise<Prepared> {
   if (debugLevel() >= 1) console.error(`plan: ${summarizePlan(plan)}`);
   if (debugLevel() >= 2) console.error(printPlan(plan));
-  const { device } = d.gpu;
-  device.pushErrorScope("out-of-memory");
-  const memory = new Map<Root, DeviceBuffer>();
-  const owned: DeviceBuffer[] = [];
-  const slots = d.buffers.slots(plan.slots);
-  for (const [root, slot] of plan.slotOf) memory.set(root, slots[slot]);
-  for (const root of plan.owned) {
-    const buffer = d.buffers.storage(`${root.kind} ${root.label}`, rootBytes(root));
-    memory.set(root, buffer);
-    owned.push(buffer);
-  }
-  for (const root of plan.states) memory.set(root, d.state(root.storage as Storage));
-  const full = await device.popErrorScope();
-  if (full) {
-    for (const b of owned) d.buffers.destroy(b);
-    throw new OutOfMemory(
-      `the device has no memory for this step: its plan needs ${mib(planBytes(plan))} beside the parameters (${messageOf(full)}); take a smaller batch or smaller pictures`,
-    );
-  }
-  const uniforms = uniformBuffer(plan, d);
-  if (uniforms) owned.push(uniforms.buffer);
+  const { memory, owned, uniforms } = await allocate(plan, d);
   const make = (steps: readonly Step[]) => Promise.all(steps.map((s) => command(s, memory, uniforms, d)));
   const [hoisted, commands] = [await make(plan.hoisted), await make(plan.steps)];
   const sources = runLeaves(cut);
@@ -116,36 +87,6 @@ function preparedOutputs(plan: Plan, memory: ReadonlyMap<Root, DeviceBuffer>): P
     if (ringed) room--;
     return { buffer: memory.get(range.root) as DeviceBuffer, bytes: range.size, ringed, held: null };
   });
-}
-
-interface Uniforms {
-  readonly buffer: DeviceBuffer;
-  readonly at: ReadonlyMap<DispatchStep, { offset: number; size: number }>;
-}
-
-/** All dispatches' Sizes in one buffer: they never change. */
-function uniformBuffer(plan: Plan, d: Devices): Uniforms | null {
-  const at = new Map<DispatchStep, { offset: number; size: number }>();
-  let total = 0;
-  for (const s of [...plan.hoisted, ...plan.steps]) {
-    if (s.kind !== "dispatch") continue;
-    const { size } = shaderInfo(s.shader, d.pipelines.sources);
-    at.set(s, { offset: total, size });
-    total += Math.ceil(size / 256) * 256;
-  }
-  if (total === 0) return null;
-  const bytes = new Uint8Array(total);
-  for (const [s, { offset, size }] of at) {
-    packUniforms(
-      s.shader,
-      shaderInfo(s.shader, d.pipelines.sources),
-      s.uniforms,
-      new DataView(bytes.buffer, offset, size),
-    );
-  }
-  const buffer = d.buffers.uniform("uniforms", total);
-  d.buffers.write(buffer, 0, bytes);
-  return { buffer, at };
 }
 
 async function command(

@@ -32,6 +32,12 @@ export interface Trace {
   readonly host: readonly (() => void)[];
 }
 
+/** Takes back what recording a trace has changed: it will not run. */
+export function undo({ cut, notes }: Trace): void {
+  for (const [storage, version] of cut.base) storage.revert(version);
+  for (const [leaf, note] of notes) leaf.grad = note.before;
+}
+
 export class Recorder {
   /** What build rules have made in this trace. */
   shared = new Map<string, readonly Variable[]>();

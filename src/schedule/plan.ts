@@ -1,11 +1,12 @@
-// The plan: what a flush does, as plain data. Steps in order, the memory they touch, where results lie. It prints
-// itself; a backend turns it into pipelines, bind groups and buffers.
+// The plan: what a flush does, as plain data. Steps in order, the memory they touch, where results lie. print_plan.ts and
+// memory.ts make text of it; a backend turns it into pipelines, bind groups and buffers.
 
 import type { Result, Scalars, Storage } from "../graph/leaf.ts";
 import type { Value } from "../graph/node.ts";
 import type { Call, Params } from "../graph/op.ts";
 import type { Phase } from "../graph/site.ts";
 import type { Root } from "./place.ts";
+import type { Peak } from "./slots.ts";
 
 /** A byte range of a root. */
 export interface Range {
@@ -69,6 +70,10 @@ export interface Plan {
   /** Bytes of each shared slot, and which slot each slot root has. */
   readonly slots: readonly number[];
   readonly slotOf: ReadonlyMap<Root, number>;
+  /** Where the slot roots alive together need the most. */
+  readonly peak: Peak;
+  /** Bytes of all dispatches' sizes. */
+  readonly uniformBytes: number;
   /** Memory of the plan's own: outputs, hoisted results, leaves. */
   readonly owned: readonly Root[];
   readonly states: readonly Root[];
@@ -77,9 +82,20 @@ export interface Plan {
 export const rootBytes = (r: Root): number =>
   r.dtype === "u8" ? Math.ceil(r.elements / 4) * 4 : r.elements * 4;
 
-/** Bytes that the plan needs beside the state: slots and memory of its own. */
-export function planBytes(p: Plan): number {
-  return p.slots.reduce((a, b) => a + b, 0) + p.owned.reduce((n, r) => n + rootBytes(r), 0);
+/** Where each dispatch's sizes lie in the plan's one uniform buffer, and its bytes. */
+export function uniformOffsets(
+  steps: readonly Step[],
+  sizeOf: (shader: string) => number,
+): { at: Map<DispatchStep, { offset: number; size: number }>; total: number } {
+  const at = new Map<DispatchStep, { offset: number; size: number }>();
+  let total = 0;
+  for (const s of steps) {
+    if (s.kind !== "dispatch") continue;
+    const size = sizeOf(s.shader);
+    at.set(s, { offset: total, size });
+    total += Math.ceil(size / 256) * 256;
+  }
+  return { at, total };
 }
 
 /** Dispatches per op. */
@@ -87,31 +103,4 @@ export function dispatchCounts(p: Plan): Map<string, number> {
   const out = new Map<string, number>();
   for (const s of p.steps) if (s.kind === "dispatch") out.set(s.op, (out.get(s.op) ?? 0) + 1);
   return out;
-}
-
-function showStep(s: Step, slotOf: ReadonlyMap<Root, number>): string {
-  const where = (r: Range) => {
-    const slot = slotOf.get(r.root);
-    return `${slot === undefined ? `${r.root.kind}:${r.root.label}` : `slot${slot}`}+${r.offset}`;
-  };
-  if (s.kind === "copy") return `copy ${where(s.from)} → ${where(s.to)} ${s.to.size} B`;
-  const params = Object.entries(s.call.params).map(([k, v]) => `${k}=${v}`);
-  const bound = Object.entries(s.bind).map(([k, r]) => `${k}=${where(r)}`);
-  return `${s.op} ${s.kernel}${params.length > 0 ? `(${params.join(" ")})` : ""} [${s.grid.join("×")}] ${(s.flops / 1e6).toFixed(2)} MFLOP ${s.bytes} B  ${bound.join(" ")}`;
-}
-
-/** The plan as text: one step a line, then totals. */
-export function printPlan(p: Plan): string {
-  const lines = [
-    ...p.hoisted.map((s) => `hoisted ${showStep(s, p.slotOf)}`),
-    ...p.steps.map((s) => showStep(s, p.slotOf)),
-  ];
-  return [...lines, summarizePlan(p)].join("\n");
-}
-
-export function summarizePlan(p: Plan): string {
-  const dispatches = p.steps.filter((s) => s.kind === "dispatch");
-  const flops = dispatches.reduce((n, s) => n + (s.kind === "dispatch" ? s.flops : 0), 0);
-  const slotBytes = p.slots.reduce((a, b) => a + b, 0);
-  return `${dispatches.length} dispatches, ${p.steps.length - dispatches.length} copies, ${p.hoisted.length} hoisted, ${(flops / 1e9).toFixed(3)} GFLOP, ${p.slots.length} slots of ${(slotBytes / 2 ** 20).toFixed(2)} MiB, ${((planBytes(p) - slotBytes) / 2 ** 20).toFixed(2)} MiB of its own`;
 }

@@ -8,7 +8,7 @@ import type { Call, DeviceTraits } from "../graph/op.ts";
 import { frozenNodes, hoistedReads } from "./hoist.ts";
 import { lower, type TooLarge } from "./lower.ts";
 import { place, type Root } from "./place.ts";
-import type { Plan, Step } from "./plan.ts";
+import { type Plan, type Step, uniformOffsets } from "./plan.ts";
 import { isOn, type RewriteOptions, rewrite } from "./rewrites/index.ts";
 import type { Choices } from "./select.ts";
 import { assignSlots, rootsOf } from "./slots.ts";
@@ -24,6 +24,8 @@ export interface ScheduleOptions {
   readonly hoist?: boolean;
   /** false: every slot root gets memory of its own. */
   readonly reuseSlots?: boolean;
+  /** Bytes of a shader's uniform struct, which the device's text of it decides. */
+  readonly uniformSize: (shader: string) => number;
   readonly force?: { readonly kernel: string; readonly params: Call["params"] };
 }
 
@@ -70,6 +72,8 @@ function finish(
     outputs,
     slots: slots.sizes,
     slotOf: slots.slotOf,
+    peak: slots.peak,
+    uniformBytes: uniformOffsets(all, options.uniformSize).total,
     owned: [...of("output"), ...of("hoisted"), ...of("leaf")],
     states: of("state"),
   };

@@ -9,8 +9,9 @@ import { Result, type Source } from "../graph/leaf.ts";
 import { runtime } from "../runtime/context.ts";
 import { structureKey } from "../runtime/epoch.ts";
 import { zeroGrad } from "../runtime/gradients.ts";
-import type { Trace } from "../runtime/recorder.ts";
+import { type Trace, undo } from "../runtime/recorder.ts";
 import { pin, RetraceRequest, type Runtime } from "../runtime/runtime.ts";
+import type { Plan } from "../schedule/plan.ts";
 import {
   type Arguments,
   checkReturned,
@@ -162,6 +163,29 @@ export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R):
     return made.template(results, tensors) as R;
   };
   return Object.defineProperty(step, "traces", { get: () => traces }) as Compiled<A, R>;
+}
+
+/**
+ * What a compiled step would do with these arguments: its plan (dispatches, work, memory), made without running anything
+ * or taking memory for it. `fn` is called once and its changes of state are taken back; only the places of parameters in
+ * flat state stay. Throws a ThawError on the float64 interpreter, which makes no plans, and inside a step.
+ */
+export async function planOf<A extends readonly unknown[], R>(
+  fn: (...args: A) => R,
+  ...args: A
+): Promise<Plan> {
+  const rt = runtime();
+  const backend = await rt.backend();
+  if (rt.tracing) throw new ThawError("planOf: it is called inside a compiled step; call it outside");
+  if (!backend.plan) throw new ThawError(`planOf: the ${backend.name} makes no plans; use a GPU`);
+  rt.flush();
+  const { trace, release } = record(rt, fn, args, readArguments(args).tensors);
+  try {
+    undo(trace);
+    return backend.plan(trace.cut);
+  } finally {
+    release();
+  }
 }
 
 /** Under noGrad a step records something else. */

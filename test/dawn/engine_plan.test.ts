@@ -13,7 +13,9 @@ import {
   tensor,
 } from "../../src/index.ts";
 import { exportState } from "../../src/nn/index.ts";
-import { dispatchCounts, planBytes, printPlan } from "../../src/schedule/plan.ts";
+import { planBytes } from "../../src/schedule/memory.ts";
+import { dispatchCounts } from "../../src/schedule/plan.ts";
+import { printPlan } from "../../src/schedule/print_plan.ts";
 import { batch, gpuBackend, open, plansOf, smallNet, snapshot, stats, wave } from "../lib/engine.ts";
 import { has } from "../lib/test_options.ts";
 
