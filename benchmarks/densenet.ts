@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf, ThawError, UsageError } from "../src/core/error.ts";
+import type { Ceilings } from "../src/gpu/ceilings.ts";
 import { close, init } from "../src/index.ts";
 import { planBytes } from "../src/schedule/memory.ts";
 import type { Plan } from "../src/schedule/plan.ts";
@@ -12,7 +13,7 @@ import { type Checked, checkModel, checkPeerLogits, checkPeerLosses, checkTraine
 import { convolutionsOf, costliest } from "./convolutions.ts";
 import type { Engine } from "./engine.ts";
 import { measure } from "./kernels.ts";
-import { busyNote, Calibration, type Ceilings, commitName, measureCeilings } from "./machine.ts";
+import { busyNote, Calibration, commitName } from "./machine.ts";
 import { HELP, type Options, readOptions, type What } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
@@ -24,10 +25,11 @@ import { backend, ThawEngine, writeJobFile } from "./thaw.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-async function machine(runner: Runner, report: Report): Promise<Ceilings> {
+async function machine(report: Report): Promise<Ceilings> {
   report.phase("measuring the machine");
-  const ceilings = await measureCeilings(runner);
-  const { name, adapter } = await backend();
+  const gpu = await backend();
+  const ceilings = await gpu.ceilings();
+  const { name, adapter } = gpu;
   const line = {
     kind: "machine",
     adapter: name,
@@ -186,9 +188,8 @@ async function stepsOf(
 async function course(o: Options, report: Report, folder: string): Promise<void> {
   const file = join(folder, "job.safetensors");
   await init({ seed: 1 });
-  const { gpu } = await backend();
   const peers = await openPeers(o.peers, report);
-  const ceilings = await machine(await Runner.open(gpu), report);
+  const ceilings = await machine(report);
   report.phase("verifying the network");
   say(report, "thaw", await checkModel());
   await writeJobFile(file, o.batch, o.size);

@@ -3,10 +3,10 @@
 import { ThawError } from "../src/core/error.ts";
 import { Generator } from "../src/core/random.ts";
 import { numel } from "../src/core/shape.ts";
+import type { Ceilings } from "../src/gpu/ceilings.ts";
 import { type NDArray, ndarray } from "../src/graph/array.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
 import { bytesOf, type PlannedKernel } from "./convolutions.ts";
-import type { Ceilings } from "./machine.ts";
 import type { Output, Prepared, Runner } from "./runner.ts";
 import { sample, type Timing } from "./timing.ts";
 import { type Verified, verify } from "./verify.ts";

@@ -1,17 +1,11 @@
-// The machine as measured in this process: how fast it multiplies and adds without loads, how fast it copies, and how
-// fast a fixed kernel runs just now.
+// The machine beside its ceilings (src/gpu/ceilings.ts): how fast a fixed kernel runs just now, how busy it is, and which
+// commit runs.
 
 import { execFileSync } from "node:child_process";
 import type { Operand } from "../src/graph/op.ts";
-import { type AnyOp, type Call, type Dispatch, type Kernel, opNamed } from "../src/graph/op.ts";
+import { type Call, type Kernel, opNamed } from "../src/graph/op.ts";
 import { prepareVerified } from "./kernels.ts";
 import type { Prepared, Runner } from "./runner.ts";
-import { sample } from "./timing.ts";
-
-export interface Ceilings {
-  readonly gflops: number;
-  readonly gbps: number;
-}
 
 const operand = (...shape: number[]): Operand => ({
   shape,
@@ -19,69 +13,6 @@ const operand = (...shape: number[]): Operand => ({
   offset: 0,
   batchStride: shape.slice(1).reduce((a, b) => a * b, 1),
 });
-
-/** The smallest time of a dispatch that belongs to no op, in ms: a ceiling is what the device can do undisturbed. */
-async function fastest(runner: Runner, d: Dispatch, inputs: Operand[], outputs: Operand[]): Promise<number> {
-  const kernel: Kernel = { name: d.shader, dispatches: () => [d] };
-  const op = { name: d.shader } as AnyOp;
-  const call: Call = { inputs, outputs, attrs: {}, device: runner.gpu.traits, params: {} };
-  const data = inputs.map((o) => new Float32Array(o.shape[0]));
-  const prepared = await runner.prepare(op, kernel, call, data);
-  try {
-    const limits = { sampleMs: 20, budgetMs: 600, least: 5, most: 40 };
-    return (await sample((n) => prepared.run(n), limits)).min;
-  } finally {
-    prepared.close();
-  }
-}
-
-const CHAINS = 24;
-
-async function multiplyAdd(runner: Runner, shader: string, WG: number): Promise<number> {
-  const { software } = runner.gpu.traits;
-  const [threads, rounds] = software ? [4096, 2048] : [2 ** 20, 4096];
-  const d: Dispatch = {
-    shader,
-    params: { WG },
-    bind: { y: { out: 0 } },
-    uniforms: { rounds, x: 0.5, b: 1 },
-    grid: [threads / WG, 1, 1],
-  };
-  const ms = await fastest(runner, d, [], [operand(threads)]);
-  return (2 * CHAINS * threads * rounds) / ms / 1e6;
-}
-
-async function copy(runner: Runner, WG: number, UNROLL: number): Promise<number> {
-  // Larger than any cache, within the smallest binding that a device may have.
-  const total = 2 ** 22;
-  const d: Dispatch = {
-    shader: "ceiling_copy",
-    params: { WG, UNROLL },
-    bind: { x: { in: 0 }, y: { out: 0 } },
-    uniforms: { total },
-    grid: [total / WG / UNROLL, 1, 1],
-  };
-  const ms = await fastest(runner, d, [operand(total * 4)], [operand(total * 4)]);
-  return (2 * 16 * total) / ms / 1e6;
-}
-
-/** The best of several forms of each loop. */
-export async function measureCeilings(runner: Runner): Promise<Ceilings> {
-  const flops: number[] = [];
-  for (const shader of ["ceiling_scalar", "ceiling_vec4"]) flops.push(await multiplyAdd(runner, shader, 64));
-  const bytes: number[] = [];
-  for (const [wg, unroll] of runner.gpu.traits.software
-    ? [
-        [8, 16],
-        [64, 16],
-      ]
-    : [
-        [64, 4],
-        [256, 4],
-      ])
-    bytes.push(await copy(runner, wg, unroll));
-  return { gflops: Math.max(...flops), gbps: Math.max(...bytes) };
-}
 
 /** The commit that runs, with a plus sign when files have been changed since. */
 export function commitName(folder: URL): string {

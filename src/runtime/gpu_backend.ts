@@ -4,6 +4,7 @@
 import { type HostArray, hostArray } from "../core/dtype.ts";
 import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
+import { type Ceilings, measureCeilings } from "../gpu/ceilings.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
 import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
@@ -163,6 +164,11 @@ export class GpuBackend implements Backend, Holder {
       best = best ? best.map((b, i) => Math.min(b, ms[i])) : ms;
     }
     return { plan: prepared.plan, ms: best as number[] };
+  }
+
+  /** What the device can do at most, measured now: it takes a few seconds. */
+  ceilings(): Promise<Ceilings> {
+    return measureCeilings(this.gpu, this.#devices.pipelines.sources);
   }
 
   async #prepared(cut: Cut, reuse: boolean): Promise<Prepared> {

@@ -1,0 +1,139 @@
+// What the device can do at most, as measured in this process: how fast it multiplies and adds without loads, and how
+// fast it copies. Profiles and benchmarks give shares of these.
+
+import { BufferStore } from "./buffers.ts";
+import { Commander, type DispatchCommand } from "./commands.ts";
+import type { Gpu } from "./device.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { packUniforms, shaderInfo } from "./shader.ts";
+
+export interface Ceilings {
+  readonly gflops: number;
+  readonly gbps: number;
+}
+
+/** A dispatch that belongs to no op. */
+interface Loop {
+  readonly shader: string;
+  readonly params: Readonly<Record<string, number>>;
+  readonly uniforms: Readonly<Record<string, number>>;
+  readonly groups: number;
+  /** Bytes of the storage that each variable is bound to. */
+  readonly bind: Readonly<Record<string, number>>;
+}
+
+interface Tools {
+  readonly buffers: BufferStore;
+  readonly pipelines: PipelineCache;
+  readonly commander: Commander;
+}
+
+/** A sample repeats the loop until it takes this long, so that the wait for the device is nothing. */
+const SAMPLE_MS = 20;
+/** At least so many samples, more while there is time, but not more than so many. */
+const LEAST = 5;
+const MOST = 40;
+const BUDGET_MS = 600;
+
+/** The smallest time of one run in ms: a ceiling is what the device can do undisturbed. */
+async function fastest(tools: Tools, loop: Loop): Promise<number> {
+  const { buffers, commander } = tools;
+  const { command, made } = await prepared(tools, loop);
+  const timed = async (repeats: number) => {
+    const began = performance.now();
+    commander.run(new Array<DispatchCommand>(repeats).fill(command));
+    await commander.drain();
+    return (performance.now() - began) / repeats;
+  };
+  try {
+    await timed(1);
+    const once = Math.max(0.01, await timed(1));
+    const repeats = Math.max(1, Math.min(200, Math.round(SAMPLE_MS / once)));
+    let best = Number.POSITIVE_INFINITY;
+    const start = performance.now();
+    for (let n = 0; n < LEAST || (n < MOST && performance.now() - start < BUDGET_MS); n++)
+      best = Math.min(best, await timed(repeats));
+    return best;
+  } finally {
+    for (const b of made) buffers.destroy(b);
+  }
+}
+
+async function prepared({ buffers, pipelines, commander }: Tools, loop: Loop) {
+  const pipeline = await pipelines.get(loop.shader, { params: loop.params }, Object.keys(loop.bind));
+  const info = shaderInfo(loop.shader, pipelines.sources);
+  const bytes = new Uint8Array(info.size);
+  packUniforms(loop.shader, info, loop.uniforms, new DataView(bytes.buffer));
+  const u = buffers.uniform("ceiling", info.size);
+  buffers.write(u, 0, bytes);
+  const storage = Object.entries(loop.bind).map(([k, n]) => [k, buffers.storage("ceiling", n)] as const);
+  const ranges = [["u", u] as const, ...storage].map(
+    ([k, buffer]) => [k, { buffer, offset: 0, size: k === "u" ? info.size : buffer.size }] as const,
+  );
+  const group = commander.bind(pipeline, Object.fromEntries(ranges));
+  const command: DispatchCommand = {
+    kind: "dispatch",
+    pipeline,
+    group,
+    grid: [loop.groups, 1, 1],
+    label: loop.shader,
+    cost: 0,
+  };
+  return { command, made: [u, ...storage.map(([, b]) => b)] };
+}
+
+/** Chains of multiply-adds in an invocation of the two loops. */
+const CHAINS = 24;
+
+async function multiplyAdd(tools: Tools, software: boolean, shader: string): Promise<number> {
+  const [threads, rounds] = software ? [4096, 2048] : [2 ** 20, 4096];
+  const WG = 64;
+  const uniforms = { rounds, x: 0.5, b: 1 };
+  const ms = await fastest(tools, {
+    shader,
+    params: { WG },
+    uniforms,
+    groups: threads / WG,
+    bind: { y: threads * 4 },
+  });
+  return (2 * CHAINS * threads * rounds) / ms / 1e6;
+}
+
+async function copy(tools: Tools, WG: number, UNROLL: number): Promise<number> {
+  // Larger than any cache, within the smallest binding that a device may have.
+  const total = 2 ** 22;
+  const ms = await fastest(tools, {
+    shader: "ceiling_copy",
+    params: { WG, UNROLL },
+    uniforms: { total },
+    groups: total / WG / UNROLL,
+    bind: { x: total * 16, y: total * 16 },
+  });
+  return (2 * 16 * total) / ms / 1e6;
+}
+
+/** The best of several forms of each loop; takes a few seconds. */
+export async function measureCeilings(gpu: Gpu, sources: ReadonlyMap<string, string>): Promise<Ceilings> {
+  const tools = {
+    buffers: new BufferStore(gpu),
+    pipelines: new PipelineCache(gpu, sources),
+    commander: new Commander(gpu),
+  };
+  const { software } = gpu.traits;
+  const flops: number[] = [];
+  for (const shader of ["ceiling_scalar", "ceiling_vec4"])
+    flops.push(await multiplyAdd(tools, software, shader));
+  const forms: readonly (readonly [number, number])[] = software
+    ? [
+        [8, 16],
+        [64, 16],
+      ]
+    : [
+        [64, 4],
+        [256, 4],
+      ];
+  const bytes: number[] = [];
+  for (const [wg, unroll] of forms) bytes.push(await copy(tools, wg, unroll));
+  gpu.check();
+  return { gflops: Math.max(...flops), gbps: Math.max(...bytes) };
+}
