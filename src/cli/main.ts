@@ -16,6 +16,7 @@ import { finetuning } from "./finetune.ts";
 import { modelList } from "./models.ts";
 import { Output } from "./output.ts";
 import { prediction } from "./predict.ts";
+import { profiling } from "./profile.ts";
 import { modelSummary } from "./summary.ts";
 import { knownWeights } from "./weights.ts";
 
@@ -26,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   convert,
   modelSummary,
   modelList,
+  profiling,
   knownWeights,
   doctor,
 ];

@@ -3,6 +3,8 @@
 
 import { styleText } from "node:util";
 
+export { table } from "../core/table.ts";
+
 /** Seconds between plain lines of progress. */
 const PLAIN_SECONDS = 10;
 const BAR = 24;
@@ -80,21 +82,6 @@ export class Output {
     this.#bar = false;
   }
 }
-
-/** Columns, the first to the left, numbers to the right. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const text = rows.map((r) => r.map(String));
-  const widths = head.map((h, c) => Math.max(h.length, ...text.map((r) => r[c].length)));
-  const right = head.map((_, c) => c > 0 && rows.length > 0 && rows.every((r) => isNumeric(r[c])));
-  const line = (r: readonly string[]) =>
-    r
-      .map((v, c) => (right[c] ? v.padStart(widths[c]) : v.padEnd(widths[c])))
-      .join("  ")
-      .trimEnd();
-  return [line(head), line(widths.map((w) => "─".repeat(w))), ...text.map(line)].join("\n");
-}
-
-const isNumeric = (v: string | number) => typeof v === "number" || /^[\d.,%–-]+$/.test(v);
 
 export const percent = (share: number | null): string =>
   share === null ? "–" : `${(100 * share).toFixed(1)}%`;

@@ -67,18 +67,23 @@ export class Commander {
 
   /** Encodes and submits; a new submit begins when the estimated time of one would pass the cap. */
   run(commands: readonly Command[]): void {
+    for (const [start, end] of this.#parts(commands)) this.#submit(commands, start, end);
+  }
+
+  /** Stretches of commands for one submit each: of so much estimated time and so many commands at most. */
+  *#parts(commands: readonly Command[], most = Number.POSITIVE_INFINITY): Iterable<[number, number]> {
     let start = 0;
     while (start < commands.length) {
       let end = start;
       let cost = 0;
-      while (end < commands.length) {
+      while (end < commands.length && end - start < most) {
         const c = commands[end];
         const next = c.kind === "dispatch" ? c.cost * this.#pace : 0;
         if (end > start && cost + next > SUBMIT_MS) break;
         cost += next;
         end++;
       }
-      this.#submit(commands, start, end);
+      yield [start, end];
       start = end;
     }
   }
@@ -117,16 +122,37 @@ export class Commander {
     pass?.end();
   }
 
+  /** Whose clock times commands: the device's timestamps, or the host's where there are none. */
+  get clock(): "device" | "host" {
+    return this.#gpu.features.has("timestamp-query") ? "device" : "host";
+  }
+
   /**
-   * Runs commands one by one with the device's clock around each: ms per command, 0 for copies. Null where the device
-   * has no timestamps.
+   * Runs commands in order, each once, with a clock around each: ms per command, 0 for copies. By the host's clock each
+   * is submitted and waited for alone, and what waiting for nothing takes is subtracted.
    */
-  async timed(commands: readonly Command[]): Promise<number[] | null> {
-    const { device, features } = this.#gpu;
-    if (!features.has("timestamp-query")) return null;
+  async timed(commands: readonly Command[]): Promise<number[]> {
+    if (this.clock === "host") return this.#timedByHost(commands);
     const out: number[] = [];
-    for (let start = 0; start < commands.length; start += TIMED)
-      out.push(...(await this.#timedPart(device, commands.slice(start, start + TIMED))));
+    for (const [start, end] of this.#parts(commands, TIMED))
+      out.push(...(await this.#timedPart(this.#gpu.device, commands.slice(start, end))));
+    return out;
+  }
+
+  async #timedByHost(commands: readonly Command[]): Promise<number[]> {
+    const wait = async (part: readonly Command[]) => {
+      const began = performance.now();
+      this.#submit(part, 0, part.length);
+      await this.drain();
+      return performance.now() - began;
+    };
+    await this.drain();
+    const idle = Math.min(await wait([]), await wait([]), await wait([]));
+    const out: number[] = [];
+    for (const c of commands) {
+      const ms = await wait([c]);
+      out.push(c.kind === "copy" ? 0 : Math.max(0, ms - idle));
+    }
     return out;
   }
 
@@ -148,10 +174,12 @@ export class Commander {
       pass.setBindGroup(0, c.group);
       pass.dispatchWorkgroups(...c.grid);
       pass.end();
+      this.dispatches++;
     });
     encoder.resolveQuerySet(querySet, 0, 2 * commands.length, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
+    this.submits++;
     await staging.mapAsync(MAP_READ);
     const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
     for (const o of [querySet, resolved, staging]) o.destroy();

@@ -44,7 +44,7 @@ export class PipelineCache {
 
   async #make(shader: string, text: string, bound: readonly string[]): Promise<Pipeline> {
     const { device } = this.#gpu;
-    if (debugLevel() >= 3) console.error(text);
+    if (debugLevel() >= 4) console.error(text);
     this.count++;
     const wanted = new Set(["u", ...bound]);
     const bindings = shaderInfo(shader, this.#sources).bindings.filter((b) => wanted.has(b.name));

@@ -2,6 +2,7 @@
 // lie is kept in gpu_results.ts.
 
 import { type HostArray, hostArray } from "../core/dtype.ts";
+import { debugLevel } from "../core/env.ts";
 import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Ceilings, measureCeilings } from "../gpu/ceilings.ts";
@@ -29,6 +30,7 @@ import { cutKey } from "../schedule/work_graph.ts";
 import type { Backend, Run } from "./backend.ts";
 import { GpuResults } from "./gpu_results.ts";
 import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
+import { type Profile, Tally, timedRounds } from "./tally.ts";
 
 export interface GpuInit extends DeviceOptions {
   readonly rewrites?: RewriteOptions;
@@ -58,6 +60,9 @@ export interface GpuStats {
   readonly plans: number;
 }
 
+/** What the host does for a run, as traces show it. */
+export type HostPhase = "plan" | "prepare" | "submit";
+
 /** Plans of plain loops that are kept; the least recently used one goes. */
 const MAX_PLANS = 64;
 
@@ -67,6 +72,9 @@ export class GpuBackend implements Backend, Holder {
   readonly adapter: AdapterSummary;
   readonly gpu: Gpu;
   readonly choices: Choices = new Map();
+  /** Told of each phase of a run when it ends: which, and when it began and ended by `performance.now()`. */
+  onPhase: ((phase: HostPhase, from: number, to: number) => void) | null = null;
+  readonly #tally = debugLevel() >= 2 ? new Tally() : null;
   readonly #options: GpuInit;
   readonly #devices: Devices;
   readonly #results: GpuResults;
@@ -139,31 +147,36 @@ export class GpuBackend implements Backend, Holder {
     const prepared = await this.#prepared(cut, reuse);
     if (reuse) this.#last = prepared;
     await this.#results.save(prepared);
+    const began = performance.now();
     this.#fillLeaves(prepared, runLeaves(cut), run);
     this.#runHoisted(prepared);
     const { copies, offsets } = await this.#results.takeRing(prepared);
     const { commander } = this.#devices;
-    commander.run(prepared.commands);
+    if (this.#tally) await this.#timedRun(this.#tally, prepared);
+    else commander.run(prepared.commands);
     if (copies.length > 0) commander.run(copies);
+    this.#tell("submit", began);
     commander.mark(prepared.cost);
     for (const e of cut.effects) this.#state(e.slice.storage).version++;
     this.#results.settle(prepared, run.results, offsets);
   }
 
+  #tell(phase: HostPhase, from: number): void {
+    this.onPhase?.(phase, from, performance.now());
+  }
+
+  async #timedRun(tally: Tally, { plan, commands }: Prepared): Promise<void> {
+    const ms = await this.#devices.commander.timed(commands);
+    console.error(tally.add({ plan, ms }));
+  }
+
   /**
-   * Device time in ms of every step of the compiled plan that ran last, `rounds` times: the lowest of each. The plan
-   * runs for real, on whatever its leaves hold, so its effects happen. Null where the device has no clock.
+   * Time of every step of the compiled plan that ran last, over so many rounds. The plan runs for real, on whatever its
+   * leaves hold, so its effects happen. Null where none has run.
    */
-  async profile(rounds: number): Promise<{ plan: Plan; ms: number[] } | null> {
+  async profile(rounds: number): Promise<Profile | null> {
     const prepared = this.#last;
-    if (!prepared) return null;
-    let best: number[] | null = null;
-    for (let r = 0; r < rounds; r++) {
-      const ms = await this.#devices.commander.timed(prepared.commands);
-      if (!ms) return null;
-      best = best ? best.map((b, i) => Math.min(b, ms[i])) : ms;
-    }
-    return { plan: prepared.plan, ms: best as number[] };
+    return prepared && timedRounds(this.#devices.commander, prepared, rounds);
   }
 
   /** What the device can do at most, measured now: it takes a few seconds. */
@@ -175,7 +188,7 @@ export class GpuBackend implements Backend, Holder {
     if (reuse) {
       let known = this.#compiled.get(cut);
       if (!known) {
-        known = await prepare(cut, this.plan(cut), this.#devices);
+        known = await this.#make(cut);
         this.#compiled.set(cut, known);
         for (const r of this.#compiledPlans) if (!r.deref()) this.#compiledPlans.delete(r);
         this.#compiledPlans.add(new WeakRef(known));
@@ -185,7 +198,7 @@ export class GpuBackend implements Backend, Holder {
     const key = cutKey(cut, (node) => leafKey(node, cut));
     let known = this.#plans.get(key);
     if (known) this.#plans.delete(key);
-    else known = await prepare(cut, this.plan(cut), this.#devices);
+    else known = await this.#make(cut);
     this.#plans.set(key, known);
     for (const [old, plan] of this.#plans) {
       if (this.#plans.size <= MAX_PLANS) break;
@@ -193,6 +206,16 @@ export class GpuBackend implements Backend, Holder {
       await this.#retire(plan);
     }
     return known;
+  }
+
+  async #make(cut: Cut): Promise<Prepared> {
+    const began = performance.now();
+    const plan = this.plan(cut);
+    this.#tell("plan", began);
+    const planned = performance.now();
+    const made = await prepare(cut, plan, this.#devices);
+    this.#tell("prepare", planned);
+    return made;
   }
 
   async forget(cut: Cut): Promise<void> {
@@ -303,6 +326,8 @@ export class GpuBackend implements Backend, Holder {
 
   async close(): Promise<void> {
     this.closed = true;
+    const table = this.#tally?.table(this.#devices.commander.clock);
+    if (table) console.error(table);
     if (!this.gpu.lost) await this.#devices.commander.drain().catch(() => {});
     this.#devices.buffers.close();
     this.gpu.close();

@@ -58,7 +58,7 @@ export function runLeaves(cut: Cut): (Result | Scalars)[] {
 
 export async function prepare(cut: Cut, plan: Plan, d: Devices): Promise<Prepared> {
   if (debugLevel() >= 1) console.error(`plan: ${summarizePlan(plan)}`);
-  if (debugLevel() >= 2) console.error(printPlan(plan));
+  if (debugLevel() >= 3) console.error(printPlan(plan));
   const { memory, owned, uniforms } = await allocate(plan, d);
   const make = (steps: readonly Step[]) => Promise.all(steps.map((s) => command(s, memory, uniforms, d)));
   const [hoisted, commands] = [await make(plan.hoisted), await make(plan.steps)];

@@ -12,6 +12,7 @@ import {
   type Operand,
   opNamed,
 } from "../graph/op.ts";
+import { estimate, movedBytes } from "./cost.ts";
 import { isDenseView, type Loc, type Placement, type Root } from "./place.ts";
 import type { CopyStep, DispatchStep, Output, Place, Range, Step } from "./plan.ts";
 import { type Choices, defaultParams, select } from "./select.ts";
@@ -245,8 +246,11 @@ class Lowerer {
     const op = node.op?.name as string;
     if (reads.some((r) => writes.includes(r)))
       throw new Error(`${op}: a dispatch would read and write one buffer (${d.shader})`);
-    const bytes = Object.values(bind).reduce((n, r) => n + r.size, 0);
-    const cost = estimate(this.#options.device, flops, bytes);
+    const scratchBytes = (name: string) => (w.scratch.get(name) as Range).size;
+    const own = node.op?.kernels.find((k) => k.name === kernel);
+    const bytes = movedBytes(node, own, call, d, scratchBytes);
+    const bound = Object.values(bind).reduce((n, r) => n + r.size, 0);
+    const cost = estimate(this.#options.device, flops, bound);
     if (node.id > 0) this.#measure(node, d, bind, cost);
     const { shader, uniforms, grid } = d;
     return {
@@ -368,10 +372,4 @@ export function copyStep(v: Value, from: Loc, to: Loc): CopyStep {
   const size = wholeWords(span);
   const at = (l: Loc): Range => ({ root: l.root, offset: l.offset * bytesOf(v), size });
   return { kind: "copy", ...placeOf(v.node), from: at(from), to: at(to) };
-}
-
-/** Rough device time of a dispatch in ms, for pacing and for cutting: 10 GFLOP/s and 5 GB/s in software, 100 times that on a GPU. */
-function estimate(device: DeviceTraits, flops: number, bytes: number): number {
-  const speed = device.software ? 1 : 100;
-  return flops / (1e7 * speed) + bytes / (5e6 * speed);
 }

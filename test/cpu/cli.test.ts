@@ -35,6 +35,7 @@ describe("help", () => {
       "convert",
       "summary",
       "models",
+      "profile",
       "weights",
       "doctor",
     ]);
@@ -135,6 +136,32 @@ describe("usage errors exit with 2", () => {
       () => ["summary", "densenet121", "--image-size", "20"],
       /image-size 20 is too small/,
     ],
+    [
+      "profile, train",
+      () => ["profile", "densenet121", "--train", "most"],
+      /--train must be all, last, head/,
+    ],
+    [
+      "profile, two says",
+      () => ["profile", "densenet121", "--train", "head", "--unfrozen-blocks", "1"],
+      /--train head says what trains, and so does --freeze: give one/,
+    ],
+    [
+      "profile, no round",
+      () => ["profile", "densenet121", "--rounds", "0"],
+      /--rounds must be .*least 1, not 0/,
+    ],
+    [
+      "profile, no batch",
+      () => ["profile", "densenet121", "--batch", "0"],
+      /--batch must be .*least 1, not 0/,
+    ],
+    ["profile of no model", () => ["profile", "densnet121"], /did you mean densenet121\?/],
+    [
+      "profile, a trace of nothing",
+      () => ["profile", "densenet121", "--plan-only", "--trace", "t.json"],
+      /--trace needs a step that runs, and --plan-only runs none/,
+    ],
     ["convert to .pth", () => ["convert", "a.pth", "b.pth"], /must end in .safetensors/],
     ["top 0", () => ["predict", "run", "x.png", "--top", "0"], /--top must be .*at least 1, not 0/],
     ["weights", () => ["weights", "pull", "densenet12"], /did you mean densenet121\?/],
@@ -159,6 +186,8 @@ describe("folders and files that cannot be used exit with 1", () => {
     await put(join(folder.path, "gap/empty/notes.txt"), "");
     await refused(["finetune", join(folder.path, "gap")], 1, /gap\/empty holds no pictures/);
   });
+  test("a trace in a missing folder, before anything is measured", () =>
+    refused(["profile", "densenet121", "--trace", "gone/t.json"], 1, /the trace cannot be written: .*gone/));
   test("a missing weight file", () =>
     refused(["finetune", pictures, "--weights", "mine.pth"], 1, /mine\.pth: there is no such file/));
   test("weights that are nearly a word", () =>
