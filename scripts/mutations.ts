@@ -173,6 +173,23 @@ const ENGINE: readonly Mutation[] = [
     proves: "memory is not handed on while a later step still reads it",
   },
   {
+    name: "plan-forgets-results",
+    file: "src/schedule/memory.ts",
+    from: 'outputs: of(p.owned, "output"),',
+    to: "outputs: 0,",
+    tests: ["test/dawn/plan_memory.test.ts"],
+    only: "^the plan's bytes",
+    proves: "a plan's bytes are compared with what is allocated, kind by kind",
+  },
+  {
+    name: "gradient-of-nowhere",
+    file: "src/autograd/backward.ts",
+    from: 'at({ layer: c.site.layer, phase: "backward" }',
+    to: 'at({ layer: null, phase: "backward" }',
+    tests: ["test/cpu/sites.test.ts"],
+    proves: "gradients count for the module whose gradients they are",
+  },
+  {
     name: "flat-state-alignment",
     file: "src/runtime/arena.ts",
     from: "offset += aligned(numel(v.shape));",
