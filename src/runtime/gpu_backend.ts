@@ -156,7 +156,8 @@ export class GpuBackend implements Backend, Holder {
     else commander.run(prepared.commands);
     if (copies.length > 0) commander.run(copies);
     this.#tell("submit", began);
-    commander.mark(prepared.cost);
+    // A timed run has been waited for: it says nothing of how long work takes beside others.
+    commander.mark(this.#tally ? 0 : prepared.cost);
     for (const e of cut.effects) this.#state(e.slice.storage).version++;
     this.#results.settle(prepared, run.results, offsets);
   }

@@ -33,14 +33,10 @@ function rateCells(work: Work, ceilings: Ceilings | null): string[] {
   const cells = [digits(gflops), digits(gbps)];
   if (!ceilings) return cells;
   const { share, ceiling } = ofCeiling(work, ceilings);
-  return work.ms > 0 ? [...cells, percent(share), ceiling] : [...cells, "–", ""];
+  return [...cells, work.ms > 0 ? `${percent(share).padStart(4)} ${ceiling}` : "   –"];
 }
 
-const rateHead = (ceilings: Ceilings | null) => [
-  "GFLOP/s",
-  "GB/s",
-  ...(ceilings ? ["of ceiling", "which is"] : []),
-];
+const rateHead = (ceilings: Ceilings | null) => ["GFLOP/s", "GB/s", ...(ceilings ? ["of the ceiling"] : [])];
 
 function withRest(text: string, all: readonly Work[], shown: readonly Work[]): string {
   const rest = all.length - shown.length;

@@ -90,11 +90,11 @@ describe("the tables", () => {
   it("by kernel: bars as long as the longest, what is left out summed up", () => {
     const text = kernelTable(byKernel([timed]), { rows: 3, ceilings });
     expect(text.split("\n")).toEqual([
-      "op and kernel     calls    ms  share                    GFLOP/s  GB/s  of ceiling  which is      shader",
-      "────────────────  ─────  ────  ─────  ────────────────  ───────  ────  ──────────  ────────────  ───────────────",
-      "conv2dInput fast      1  4.00    50%  ████████████████     2.00  0.50         20%  multiply-add  conv2d_fast T=4",
-      "conv2d fast           2  2.00    25%  ████████             5.00  1.00         50%  multiply-add  conv2d_fast T=4",
-      "conv2d fast           1  1.00    13%  ████                 2.00  1.00         20%  multiply-add  conv2d_fast T=8",
+      "op and kernel     calls    ms  share                    GFLOP/s  GB/s  of the ceiling     shader",
+      "────────────────  ─────  ────  ─────  ────────────────  ───────  ────  ─────────────────  ───────────────",
+      "conv2dInput fast      1  4.00    50%  ████████████████     2.00  0.50   20% multiply-add  conv2d_fast T=4",
+      "conv2d fast           2  2.00    25%  ████████             5.00  1.00   50% multiply-add  conv2d_fast T=4",
+      "conv2d fast           1  1.00    13%  ████                 2.00  1.00   20% multiply-add  conv2d_fast T=8",
       "2 more, 1.00 ms together",
     ]);
   });

@@ -1,8 +1,10 @@
 // The benchmark on a device: the kernels it times are those of the model's own plan, nothing that computes, writes or
 // leaves out the wrong thing gets a number, and the command prints the contract's lines.
+import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { convolutionsOf, costliest, type PlannedKernel } from "../../benchmarks/convolutions.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
@@ -151,5 +153,29 @@ describe("the command", () => {
     ])
       expect(step[key], key).toBeGreaterThan(0);
     expect(lines.length).toBe(1 + 3 + 4 + 1);
+  });
+});
+
+describe("memory beside PyTorch's", () => {
+  const torch = spawnSync("/usr/bin/python3", ["-c", "import torch, torchvision"]).status === 0;
+  const what = "counts the same parameters on both sides and gives the shares that it says";
+
+  it.skipIf(!torch)(torch ? what : `not run: ${what}: /usr/bin/python3 has no torch`, () => {
+    const script = fileURLToPath(new URL("../../benchmarks/against_torch/memory.ts", import.meta.url));
+    const args = [script, "--batch", "2", "--size", "64", "--json"];
+    const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    const got = JSON.parse(stdout);
+    const { state: _state, ...own } = got.plan as Record<string, number>;
+    expect(got.planBytes).toBe(Object.values(own).reduce((a, b) => a + b, 0));
+    // Slices of flat state are padded to 256 bytes: 364 parameters.
+    expect(got.torch.gradients).toBe(4 * 7_978_856);
+    expect(got.gradients - got.torch.gradients).toBeGreaterThanOrEqual(0);
+    expect(got.gradients - got.torch.gradients).toBeLessThan(364 * 256);
+    expect(got.torch.peak).toBeGreaterThan(got.torch.gradients);
+    // A dense layer of the first block alone saves its input, twice normalised, and its bottleneck, twice.
+    expect(got.torch.saved).toBeGreaterThan(2 * 2 * 4 * 16 * 16 * (64 + 128));
+    expect(got.ofPeak).toBeCloseTo((got.planBytes + got.gradients) / got.torch.peak, 9);
+    expect(got.ofSaved).toBeCloseTo(got.planBytes / got.torch.saved, 9);
+    expect(status).toBe(Math.max(got.ofPeak, got.ofSaved) <= 1 / 3 ? 0 : 1);
   });
 });

@@ -1,7 +1,5 @@
 // The bytes that a plan prints are those that making it ready allocates, counted at the device itself; the slots are
 // the fewest bytes that whole buffers can do with; and a step can be planned without being run.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { bufferBytes } from "../../src/core/bytes.ts";
 import {
@@ -149,29 +147,5 @@ describe("planOf", () => {
     await expect(planOf((x: Tensor) => x.sin(), wave([2]))).rejects.toThrow(
       /^planOf: the float64 interpreter makes no plans; use a GPU$/,
     );
-  });
-});
-
-describe("memory beside PyTorch's", () => {
-  const torch = spawnSync("/usr/bin/python3", ["-c", "import torch, torchvision"]).status === 0;
-  const what = "counts the same parameters on both sides and gives the shares that it says";
-
-  it.skipIf(!torch)(torch ? what : `not run: ${what}: /usr/bin/python3 has no torch`, () => {
-    const script = fileURLToPath(new URL("../../benchmarks/against_torch/memory.ts", import.meta.url));
-    const args = [script, "--batch", "2", "--size", "64", "--json"];
-    const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
-    const got = JSON.parse(stdout);
-    const { state: _state, ...own } = got.plan as Record<string, number>;
-    expect(got.planBytes).toBe(Object.values(own).reduce((a, b) => a + b, 0));
-    // Slices of flat state are padded to 256 bytes: 364 parameters.
-    expect(got.torch.gradients).toBe(4 * 7_978_856);
-    expect(got.gradients - got.torch.gradients).toBeGreaterThanOrEqual(0);
-    expect(got.gradients - got.torch.gradients).toBeLessThan(364 * 256);
-    expect(got.torch.peak).toBeGreaterThan(got.torch.gradients);
-    // A dense layer of the first block alone saves its input, twice normalised, and its bottleneck, twice.
-    expect(got.torch.saved).toBeGreaterThan(2 * 2 * 4 * 16 * 16 * (64 + 128));
-    expect(got.ofPeak).toBeCloseTo((got.planBytes + got.gradients) / got.torch.peak, 9);
-    expect(got.ofSaved).toBeCloseTo(got.planBytes / got.torch.saved, 9);
-    expect(status).toBe(Math.max(got.ofPeak, got.ofSaved) <= 1 / 3 ? 0 : 1);
   });
 });
