@@ -83,10 +83,11 @@ export class BufferStore {
 
   /**
    * Buffers for a plan's slots, shared with every other plan of the device: plans run one after another. Each slot
-   * takes the smallest free buffer that holds it.
+   * takes the smallest free buffer that holds it; `made` are those that had to be made.
    */
-  slots(sizes: readonly number[]): DeviceBuffer[] {
+  slots(sizes: readonly number[]): { slots: DeviceBuffer[]; made: DeviceBuffer[] } {
     const free = [...this.#slots];
+    const made: DeviceBuffer[] = [];
     const order = sizes.map((_, i) => i).sort((a, b) => sizes[b] - sizes[a]);
     const out = new Array<DeviceBuffer>(sizes.length);
     for (const i of order) {
@@ -98,9 +99,18 @@ export class BufferStore {
       else {
         out[i] = this.storage("slot", sizes[i]);
         this.#slots.push(out[i]);
+        made.push(out[i]);
       }
     }
-    return out;
+    return { slots: out, made };
+  }
+
+  /** Takes slots out of the pool again: the device had no memory for them. */
+  dropSlots(slots: readonly DeviceBuffer[]): void {
+    for (const b of slots) {
+      this.#slots.splice(this.#slots.indexOf(b), 1);
+      this.destroy(b);
+    }
   }
 
   /** Bytes held in slots. */

@@ -33,7 +33,8 @@ function* variablesIn(value: unknown): Iterable<Variable> {
 
 /**
  * What every module is seen through: `forward` runs in a scope (what it makes and does not return need not outlive a
- * step) and gives what it makes its place in the network, and a member that is set or replaced, or a mode that changes, moves the structure that steps are recorded for.
+ * step) and gives what it makes its place in the network, and a member that is set or replaced, or a mode that changes,
+ * moves the structure that steps are recorded for.
  */
 const handler: ProxyHandler<Module> = {
   get(target, key, receiver) {

@@ -2,7 +2,7 @@
 // the byte; where it is not, the plan is wrong and this throws.
 
 import { mib } from "../core/bytes.ts";
-import { messageOf, OutOfMemory } from "../core/error.ts";
+import { OutOfMemory } from "../core/error.ts";
 import type { DeviceBuffer } from "../gpu/buffers.ts";
 import { packUniforms, shaderInfo } from "../gpu/shader.ts";
 import type { Storage } from "../graph/leaf.ts";
@@ -22,6 +22,8 @@ export interface Allocated {
   /** What goes when the plan goes: results, hoisted results, leaves, uniforms. */
   readonly owned: readonly DeviceBuffer[];
   readonly uniforms: Uniforms | null;
+  /** Slots that the pool did not have. */
+  readonly fresh: readonly DeviceBuffer[];
 }
 
 /** Throws OutOfMemory, with the plan's bytes, when the device has not got them. */
@@ -39,8 +41,9 @@ export async function allocate(plan: Plan, d: Devices): Promise<Allocated> {
   const full = await device.popErrorScope();
   if (!full) return made;
   for (const b of made.owned) d.buffers.destroy(b);
+  d.buffers.dropSlots(made.fresh);
   throw new OutOfMemory(
-    `the device has no memory for this step: its plan needs ${mib(planBytes(plan))} beside the parameters (${messageOf(full)}); take a smaller batch or smaller pictures`,
+    `the device has no memory for this step: its plan needs ${mib(planBytes(plan))} beside the parameters (${full.message}); take a smaller batch or smaller pictures`,
   );
 }
 
@@ -48,13 +51,11 @@ function allocateAll(plan: Plan, d: Devices): Allocated {
   const said = planMemory(plan);
   const memory = new Map<Root, DeviceBuffer>();
   const owned: DeviceBuffer[] = [];
-  const pool = madeBy(d, () => {
-    const slots = d.buffers.slots(plan.slots);
-    check("slots that hold", Math.min(0, ...slots.map((b, i) => b.size - plan.slots[i])), 0);
-    for (const [root, slot] of plan.slotOf) memory.set(root, slots[slot]);
-  });
-  // What earlier plans left in the pool is not made again.
-  if (pool > said.slots) check("slots", pool, said.slots);
+  const { slots, made: fresh } = d.buffers.slots(plan.slots);
+  // Those that earlier plans left in the pool may be larger; those that it had not are made as the plan has them.
+  const inPool = slots.reduce((n, b, i) => n + (fresh.includes(b) ? b.size : plan.slots[i]), 0);
+  check("slots", inPool, said.slots);
+  for (const [root, slot] of plan.slotOf) memory.set(root, slots[slot]);
   const own = madeBy(d, () => {
     for (const root of plan.owned) {
       const buffer = d.buffers.storage(`${root.kind} ${root.label}`, rootBytes(root));
@@ -72,7 +73,7 @@ function allocateAll(plan: Plan, d: Devices): Allocated {
     if (uniforms) owned.push(uniforms.buffer);
   });
   check("uniforms", sizes, said.uniforms);
-  return { memory, owned, uniforms };
+  return { memory, owned, uniforms, fresh };
 }
 
 /** Bytes of the buffers that `make` makes. */

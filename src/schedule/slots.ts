@@ -93,8 +93,8 @@ function leastWhole(lives: readonly Life[], steps: number): number {
 /**
  * The largest root first, the longest alive first among equals, each into the slot that its roots leave idle for the
  * shortest time, else a new one: no slot ever grows, and the small ones fill what the large ones leave (Pisarchyk and
- * Lee 2020, "greedy by size"). For a step of DenseNet-121 that is the least that whole buffers can do; taking slots in
- * the order of the steps needed an eighth more.
+ * Lee 2020, "greedy by size"). For a step of DenseNet-121 that is within a thousandth of the least that whole buffers
+ * can do; taking slots in the order of the steps needed an eighth more.
  */
 function largestFirst(lives: readonly Life[]): Slots {
   const sizes: number[] = [];

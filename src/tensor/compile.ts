@@ -168,15 +168,15 @@ export function compile<A extends readonly unknown[], R>(fn: (...args: A) => R):
 /**
  * What a compiled step would do with these arguments: its plan (dispatches, work, memory), made without running anything
  * or taking memory for it. `fn` is called once and its changes of state are taken back; only the places of parameters in
- * flat state stay. Throws a ThawError on the float64 interpreter, which makes no plans, and inside a step.
+ * flat state stay. What was recorded before runs first. Throws a ThawError on the float64 interpreter, which makes no plans, and inside a step.
  */
 export async function planOf<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
   ...args: A
 ): Promise<Plan> {
   const rt = runtime();
+  if (rt.tracing) throw new ThawError("planOf: it was called inside a compiled step; call it outside");
   const backend = await rt.backend();
-  if (rt.tracing) throw new ThawError("planOf: it is called inside a compiled step; call it outside");
   if (!backend.plan) throw new ThawError(`planOf: the ${backend.name} makes no plans; use a GPU`);
   rt.flush();
   const { trace, release } = record(rt, fn, args, readArguments(args).tensors);

@@ -107,6 +107,26 @@ describe("the plan's bytes", () => {
     backend.plan = original;
   });
 
+  it("are what a device without so much is told of, and it keeps none of them", async () => {
+    const { device } = (await gpuBackend()).gpu;
+    const model = models.densenet_mini({ numClasses: 3 }).eval();
+    const forward = () => noGrad(() => model.forward(wave([2, 3, 32, 32]))).data();
+    const original = device.popErrorScope.bind(device);
+    device.popErrorScope = async () => {
+      await original();
+      return { message: "no more" } as GPUError;
+    };
+    await expect(forward()).rejects.toThrow(
+      /^the device has no memory for this step: its plan needs [\d.]+ [KM]iB beside the parameters \(no more\);/,
+    );
+    device.popErrorScope = original;
+    expect((await stats()).slotBytes).toBe(0);
+    const [plan] = await plansOf(async () =>
+      expect([...(await forward())].every(Number.isFinite)).toBe(true),
+    );
+    expect((await stats()).slotBytes).toBe(planMemory(plan).slots);
+  });
+
   it.runIf(has("reuseSlots"))("of slots are the least that whole buffers can do", async () => {
     const { fn, args } = training(64);
     const plan = await planOf(fn, ...args);
@@ -139,6 +159,18 @@ describe("planOf", () => {
     expect(model.parameters().every((p) => p.grad === null)).toBe(true);
     const [run] = await plansOf(step);
     expect(printPlan(run)).toBe(printPlan(plan));
+  });
+
+  it("is refused inside a step, which it would end", async () => {
+    const inner: Promise<unknown>[] = [];
+    const step = compile((x: Tensor) => {
+      inner.push(planOf((z: Tensor) => z.sin(), x).catch((error: Error) => error.message));
+      return x.cos();
+    });
+    await step(wave([3])).data();
+    expect(await Promise.all(inner)).toEqual([
+      "planOf: it was called inside a compiled step; call it outside",
+    ]);
   });
 
   it("needs a device that makes plans", async () => {
