@@ -8,4 +8,8 @@ export interface DeviceTraits {
   readonly subgroups: boolean;
   readonly maxWorkgroups: number;
   readonly maxInvocations: number;
+  /** Bytes of memory that a workgroup may share. */
+  readonly workgroupStorage: number;
+  /** How many multiprocessors (compute units, cores) it has, so that grids can be made to fill it; a guess if unknown. */
+  readonly multiprocessors: number;
 }

@@ -4,6 +4,7 @@
 import { debugLevel, env } from "../core/env.ts";
 import { DeviceError, DeviceLost, messageOf } from "../core/error.ts";
 import type { DeviceTraits } from "../core/traits.ts";
+import { multiprocessors } from "./multiprocessors.ts";
 
 /** How a device is found; whatever is given is used as it is. */
 export interface DeviceOptions {
@@ -146,6 +147,8 @@ export class Gpu {
         options.limits?.maxComputeWorkgroupsPerDimension ?? 65_535,
       ),
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+      workgroupStorage: limits.maxComputeWorkgroupStorageSize,
+      multiprocessors: multiprocessors(info.vendor, `${info.device} ${info.description}`),
     };
     // A device of somebody else's has errors of somebody else's, too: there, see `guard`.
     if (owned)

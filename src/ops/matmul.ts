@@ -15,6 +15,18 @@ import {
 } from "../graph/op.ts";
 import { call, sumTo } from "./build.ts";
 import { prefersSubgroups } from "./conv_shape.ts";
+import {
+  type Extents,
+  GEMM_SPACE,
+  gemmFits,
+  gemmPick,
+  gemmScore,
+  partsScratch,
+  TALL_SPACE,
+  tallPick,
+  tallScore,
+} from "./gemm.ts";
+import { type GemmCall, gemmDispatches, UNFUSED } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface MatmulAttrs extends Attrs {
@@ -225,6 +237,30 @@ const rowsSg: Kernel<MatmulAttrs> = {
   dispatches: (c) => [rowsDispatch(c, "matmul_rows_sg", {}, { lanes: 8, rows: 8 })],
 };
 
+function gemmCall(c: Call<MatmulAttrs>): GemmCall {
+  const s = common(c);
+  return {
+    e: s,
+    a: { at: s.a0, batch: s.ab, outer: s.am, k: s.ak },
+    b: { at: s.b0, batch: s.bb, outer: s.bn, k: s.bk },
+    y: { at: s.y0, batch: s.yb, row: s.ym },
+  };
+}
+
+/** Tiles in workgroup memory (gemm.ts). */
+function gemm(tall: boolean): Kernel<MatmulAttrs> {
+  const extents = (c: Call<MatmulAttrs>): Extents => common(c);
+  return {
+    name: tall ? "gemm_tall" : "gemm",
+    when: (c) => extents(c).k > 0 && gemmFits(c.params, c.device),
+    score: (c) => (tall ? tallScore : gemmScore)(extents(c), c.device),
+    space: tall ? TALL_SPACE : GEMM_SPACE,
+    pick: (c) => (tall ? tallPick : gemmPick)(extents(c), c.device),
+    scratch: (c) => partsScratch(extents(c), c.params),
+    dispatches: (c) => gemmDispatches(gemmCall(c), c, c.outputs[0], { ...UNFUSED, bind: BIND }),
+  };
+}
+
 const product = (a: Value, b: Value, transA: boolean, transB: boolean): Value =>
   call("matmul", [a, b], { transA, transB });
 
@@ -272,7 +308,7 @@ defineOp<MatmulAttrs>({
     const s = sizes(a, b, attrs);
     return { flops: 2 * s.batch * s.m * s.n * s.k };
   },
-  kernels: [direct, columns, rows, columnsSg, rowsSg],
+  kernels: [direct, columns, rows, columnsSg, rowsSg, gemm(false), gemm(true)],
   samples: [
     { inputs: [{ shape: [3, 5] }, { shape: [5, 4] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [3, 8] }, { shape: [5, 8] }], attrs: { transA: false, transB: true } },
@@ -282,6 +318,17 @@ defineOp<MatmulAttrs>({
     { inputs: [{ shape: [1, 3, 4] }, { shape: [2, 12, 4] }], attrs: { transA: false, transB: true } },
     { inputs: [{ shape: [11, 36] }, { shape: [36, 20] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [9, 36] }, { shape: [13, 36] }], attrs: { transA: false, transB: true } },
+    { inputs: [{ shape: [2, 36, 70] }, { shape: [1, 36, 40] }], attrs: { transA: true, transB: false } },
+    {
+      note: "tiles left over, k cut into parts",
+      inputs: [{ shape: [67, 300] }, { shape: [300, 37] }],
+      attrs: { transA: false, transB: false },
+    },
+    {
+      note: "transposed, k cut into parts",
+      inputs: [{ shape: [260, 136] }, { shape: [68, 260] }],
+      attrs: { transA: true, transB: true },
+    },
     { inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [4, 0] }, { shape: [4, 0] }], attrs: { transA: false, transB: true } },
   ],
