@@ -28,6 +28,7 @@ import {
   pointwiseDispatch,
   pointwiseFits,
   pointwisePick,
+  pointwiseProduct,
   pointwiseSgDispatch,
   rowDispatch,
   rowFits,
@@ -37,6 +38,7 @@ import {
   stripPick,
   type VectorOffsets,
 } from "./conv_tiles.ts";
+import { gemmKernels } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
 export interface Conv2dAttrs extends ConvAttrs {
@@ -211,6 +213,20 @@ const pointwiseSg: Kernel<Conv2dAttrs> = {
   dispatches: (c) => [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), fused(c, true))],
 };
 
+/** For the shaders of tiles in workgroup memory, which call their operands a and b. */
+function tileFused(c: Call<Conv2dAttrs>) {
+  const { x: b, w: a, y: _y, ...vectors } = bindOf(c.attrs);
+  const { relu, prologue } = c.attrs;
+  return { onLoad: prologueHooks(prologue, true), relu, bind: { a, b, ...vectors }, vectors: vectorsOf(c) };
+}
+
+/** 1×1: the columns are the pixels of all pictures. */
+const tiles = gemmKernels<Conv2dAttrs>({
+  when: (c) => isPointwise(c.inputs[1], c.attrs),
+  call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
+  fused: tileFused,
+});
+
 function stripCall(c: Call<Conv2dAttrs>): StripCall {
   const [x, w] = c.inputs;
   const g = geometry(x.shape, w.shape, c.attrs);
@@ -319,7 +335,7 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },
@@ -365,6 +381,17 @@ defineOp<Conv2dAttrs>({
       inputs: [x(2, 6, 4, 4), x(20, 6, 1, 1), x(6), x(6)],
       attrs: { ...plain, prologue: "affineRelu" },
       differentiable: false,
+    },
+    {
+      note: "1x1, many channels, odd plane, batch norm on load, bias, ReLU",
+      inputs: [x(2, 300, 3, 5), x(37, 300, 1, 1), x(37), x(300), x(300)],
+      attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu" },
+      differentiable: false,
+    },
+    {
+      note: "1x1, many channels and pictures",
+      inputs: [x(5, 68, 2, 6), x(76, 68, 1, 1), x(76)],
+      attrs: { ...plain, bias: true },
     },
     {
       note: "affine on load, groups",

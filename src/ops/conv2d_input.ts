@@ -14,6 +14,7 @@ import {
   pointwiseDispatch,
   pointwiseFits,
   pointwisePick,
+  pointwiseProduct,
   pointwiseSgDispatch,
   rowDispatch,
   rowFits,
@@ -22,6 +23,7 @@ import {
   stripDispatch,
   stripPick,
 } from "./conv_tiles.ts";
+import { gemmKernels, UNFUSED } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface InputAttrs extends ConvAttrs {
@@ -131,6 +133,13 @@ const pointwiseSg: Kernel<InputAttrs> = {
   dispatches: (c) => [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), PLAIN)],
 };
 
+/** 1×1: the columns are the pixels of all pictures. */
+const tiles = gemmKernels<InputAttrs>({
+  when: isPointwise,
+  call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
+  fused: () => ({ ...UNFUSED, bind: { a: { in: 1 }, b: { in: 0 } } }),
+});
+
 /** gy convolved with the taps reversed; the padding becomes what the kernel reaches beyond it. */
 function stripCall({ inputs: [gy, w], outputs: [y], attrs }: Call<InputAttrs>): StripCall {
   const g = geometry(y.shape, w.shape, attrs);
@@ -229,7 +238,7 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {
@@ -256,6 +265,16 @@ defineOp<InputAttrs>({
       attrs: { ...plain, padding: [0, 2, 1, 2], size: [6, 6] },
     },
     { note: "1x1", inputs: [t(2, 11, 4, 4), t(11, 21, 1, 1)], attrs: { ...plain, size: [4, 4] } },
+    {
+      note: "1x1, many channels, odd plane",
+      inputs: [t(3, 270, 3, 3), t(270, 35, 1, 1)],
+      attrs: { ...plain, size: [3, 3] },
+    },
+    {
+      note: "1x1, channels of four",
+      inputs: [t(2, 20, 6, 6), t(20, 72, 1, 1)],
+      attrs: { ...plain, size: [6, 6] },
+    },
     {
       note: "rows left over",
       inputs: [t(1, 2, 3, 3), t(2, 2, 3, 3)],

@@ -20,6 +20,7 @@ import {
   prologueOffsets,
   walkConv,
 } from "./conv_shape.ts";
+import { gemmKernels } from "./gemm_call.ts";
 import { ceilDiv, foldGrid } from "./layout.ts";
 import { joinParts } from "./reduce_parts.ts";
 
@@ -272,13 +273,46 @@ function rollFits(c: Call<WeightAttrs>): boolean {
   return rolls(c) && aligned && pl + pr === c.attrs.kernel[1] - 1 && Math.max(pl, pr) <= 3;
 }
 
+const isPointwise = ({ attrs: a }: Call<WeightAttrs>) =>
+  a.groups === 1 &&
+  a.kernel.every((k) => k === 1) &&
+  a.stride.every((s) => s === 1) &&
+  a.padding.every((p) => p === 0);
+
+/** 1×1: a product along the pixels of all pictures. */
+const tiles = gemmKernels<WeightAttrs>({
+  when: isPointwise,
+  call: (c) => {
+    const [x, gy] = c.inputs;
+    const [y] = c.outputs;
+    const { n, c: channels, k, ih, iw } = geo(c);
+    const plane = ih * iw;
+    return {
+      e: { m: k, n: channels, k: n * plane, batch: 1 },
+      a: { at: gy.offset, batch: 0, outer: plane, k: 1 },
+      b: { at: x.offset, batch: 0, outer: plane, k: 1 },
+      y: { at: y.offset, batch: 0, row: y.batchStride },
+      along: { plane, a: gy.batchStride, b: x.batchStride },
+    };
+  },
+  fused: (c) => {
+    const { x: b, g: a, y: _y, ...vectors } = bindOf(c, 1);
+    const offsets = prologueOffsets(c.inputs[2], c.inputs[3]);
+    return {
+      onLoad: prologueHooks(c.attrs.prologue, true),
+      relu: false,
+      bind: { a, b, ...vectors },
+      vectors: { b0: 0, ...offsets },
+    };
+  },
+});
+
 function pointwiseFits(c: Call<WeightAttrs>): boolean {
-  const a = c.attrs;
   const [x, gy] = c.inputs;
-  const unit =
-    a.kernel.every((k) => k === 1) && a.stride.every((s) => s === 1) && a.padding.every((p) => p === 0);
   const plane = x.shape[2] * x.shape[3];
-  return unit && [plane, x.offset, x.batchStride, gy.offset, gy.batchStride].every((v) => v % 4 === 0);
+  return (
+    isPointwise(c) && [plane, x.offset, x.batchStride, gy.offset, gy.batchStride].every((v) => v % 4 === 0)
+  );
 }
 
 const kernels: readonly Kernel<WeightAttrs>[] = [
@@ -300,10 +334,11 @@ const kernels: readonly Kernel<WeightAttrs>[] = [
     space: { TO: [2, 1], TC: [2, 1] },
   }),
   tileKernel("pointwise_sg", pointwiseSg, {
-    when: (c) => c.device.subgroups && single(c) && pointwiseFits(c),
+    when: (c) => c.device.subgroups && pointwiseFits(c),
     score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
     space: { TO: [2, 1], TC: [4, 2] },
   }),
+  ...tiles,
 ];
 
 /** Pictures by addition, output and input channels side by side. */
@@ -406,6 +441,17 @@ defineOp<WeightAttrs>({
       note: "batch norm on load",
       inputs: [t(2, 5, 4, 4), t(2, 6, 4, 4), t(5), t(5)],
       attrs: { ...plain, padding: [1, 1, 1, 1], prologue: "affineRelu" },
+      differentiable: false,
+    },
+    {
+      note: "1x1, many pictures, odd plane",
+      inputs: [t(31, 35, 3, 3), t(31, 66, 3, 3)],
+      attrs: { ...plain, kernel: [1, 1] },
+    },
+    {
+      note: "batch norm on load, 1x1, many pixels",
+      inputs: [t(5, 36, 8, 8), t(5, 68, 8, 8), t(36), t(36)],
+      attrs: { ...plain, kernel: [1, 1], prologue: "affineRelu" },
       differentiable: false,
     },
     {

@@ -2,6 +2,7 @@
 // strides swapped) and `strip` for any kernel without groups (and its input gradient at stride 1, taps backwards).
 
 import type { Call, Dispatch } from "../graph/op.ts";
+import type { GemmCall } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
 /** Where bias, scale and shift begin in their bindings. */
@@ -21,6 +22,17 @@ export interface PointwiseCall {
   readonly plane: number;
   readonly x: { readonly offset: number; readonly batchStride: number };
   readonly y: { readonly offset: number; readonly batchStride: number };
+}
+
+/** The same as a product for tiles in workgroup memory: y[m,·] = Σ_k w(m,k)·x[k,·] over the pixels of all pictures. */
+export function pointwiseProduct(p: PointwiseCall, w: { w0: number; wk: number; wm: number }): GemmCall {
+  return {
+    e: { m: p.m, n: p.n * p.plane, k: p.k, batch: 1 },
+    a: { at: w.w0, batch: 0, outer: w.wm, k: w.wk },
+    b: { at: p.x.offset, batch: 0, outer: 1, k: p.plane },
+    y: { at: p.y.offset, batch: 0, row: p.plane },
+    columns: { plane: p.plane, b: p.x.batchStride, y: p.y.batchStride },
+  };
 }
 
 export function pointwiseFits(p: PointwiseCall): boolean {

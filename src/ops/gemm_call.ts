@@ -1,10 +1,25 @@
 // Calls of shaders/gemm.wgsl: two operands by their strides, and pictures on the columns (1×1 convolutions) or on k
 // (their weight gradient). Says when four neighbours can be loaded and stored as one.
 
-import type { Call, Dispatch, Operand, Params } from "../graph/op.ts";
+import type { Attrs } from "../graph/node.ts";
+import type { Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { reluOf } from "./conv_shape.ts";
 import { NO_VECTORS } from "./conv_tiles.ts";
-import { cutOf, type Extents, gemmGrid, rowsOf, splitSum } from "./gemm.ts";
+import {
+  cutOf,
+  type Extents,
+  GEMM_SPACE,
+  gemmFits,
+  gemmGrid,
+  gemmPick,
+  gemmScore,
+  partsScratch,
+  rowsOf,
+  splitSum,
+  TALL_SPACE,
+  tallPick,
+  tallScore,
+} from "./gemm.ts";
 
 /** Where an operand begins and how far its batches, its rows (of a) or columns (of b), and its k lie apart. */
 export interface Side {
@@ -93,7 +108,7 @@ function target(g: GemmCall, parts: number) {
 }
 
 /** The product, and the sum of its parts where k is cut. */
-export function gemmDispatches(
+function gemmDispatches(
   g: GemmCall,
   c: Pick<Call, "params" | "device">,
   y: Operand,
@@ -157,4 +172,26 @@ function product(g: GemmCall, params: Params, fused: Fused): Dispatch {
     },
     grid: gemmGrid(g.e, params, parts),
   };
+}
+
+/** How calls of an op are products. */
+export interface GemmForm<A extends Attrs> {
+  readonly when: (c: Call<A>) => boolean;
+  readonly call: (c: Call<A>) => GemmCall;
+  readonly fused: (c: Call<A>) => Fused;
+}
+
+/** The kernels of an op whose calls are products: `gemm`, and `gemm_tall` of taller tiles. */
+export function gemmKernels<A extends Attrs>(form: GemmForm<A>): readonly Kernel<A>[] {
+  const extents = (c: Call<A>): Extents => form.call(c).e;
+  const kernel = (tall: boolean): Kernel<A> => ({
+    name: tall ? "gemm_tall" : "gemm",
+    when: (c) => form.when(c) && extents(c).k > 0 && gemmFits(c.params, c.device),
+    score: (c) => (tall ? tallScore : gemmScore)(extents(c), c.device),
+    space: tall ? TALL_SPACE : GEMM_SPACE,
+    pick: (c) => (tall ? tallPick : gemmPick)(extents(c), c.device),
+    scratch: (c) => partsScratch(extents(c), c.params),
+    dispatches: (c) => gemmDispatches(form.call(c), c, c.outputs[0], form.fused(c)),
+  });
+  return [kernel(false), kernel(true)];
 }

@@ -15,18 +15,7 @@ import {
 } from "../graph/op.ts";
 import { call, sumTo } from "./build.ts";
 import { prefersSubgroups } from "./conv_shape.ts";
-import {
-  type Extents,
-  GEMM_SPACE,
-  gemmFits,
-  gemmPick,
-  gemmScore,
-  partsScratch,
-  TALL_SPACE,
-  tallPick,
-  tallScore,
-} from "./gemm.ts";
-import { type GemmCall, gemmDispatches, UNFUSED } from "./gemm_call.ts";
+import { gemmKernels, UNFUSED } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
 interface MatmulAttrs extends Attrs {
@@ -237,29 +226,20 @@ const rowsSg: Kernel<MatmulAttrs> = {
   dispatches: (c) => [rowsDispatch(c, "matmul_rows_sg", {}, { lanes: 8, rows: 8 })],
 };
 
-function gemmCall(c: Call<MatmulAttrs>): GemmCall {
-  const s = common(c);
-  return {
-    e: s,
-    a: { at: s.a0, batch: s.ab, outer: s.am, k: s.ak },
-    b: { at: s.b0, batch: s.bb, outer: s.bn, k: s.bk },
-    y: { at: s.y0, batch: s.yb, row: s.ym },
-  };
-}
-
 /** Tiles in workgroup memory (gemm.ts). */
-function gemm(tall: boolean): Kernel<MatmulAttrs> {
-  const extents = (c: Call<MatmulAttrs>): Extents => common(c);
-  return {
-    name: tall ? "gemm_tall" : "gemm",
-    when: (c) => extents(c).k > 0 && gemmFits(c.params, c.device),
-    score: (c) => (tall ? tallScore : gemmScore)(extents(c), c.device),
-    space: tall ? TALL_SPACE : GEMM_SPACE,
-    pick: (c) => (tall ? tallPick : gemmPick)(extents(c), c.device),
-    scratch: (c) => partsScratch(extents(c), c.params),
-    dispatches: (c) => gemmDispatches(gemmCall(c), c, c.outputs[0], { ...UNFUSED, bind: BIND }),
-  };
-}
+const tiles = gemmKernels<MatmulAttrs>({
+  when: () => true,
+  call: (c) => {
+    const s = common(c);
+    return {
+      e: s,
+      a: { at: s.a0, batch: s.ab, outer: s.am, k: s.ak },
+      b: { at: s.b0, batch: s.bb, outer: s.bn, k: s.bk },
+      y: { at: s.y0, batch: s.yb, row: s.ym },
+    };
+  },
+  fused: () => ({ ...UNFUSED, bind: { a: { in: 0 }, b: { in: 1 } } }),
+});
 
 const product = (a: Value, b: Value, transA: boolean, transB: boolean): Value =>
   call("matmul", [a, b], { transA, transB });
@@ -308,7 +288,7 @@ defineOp<MatmulAttrs>({
     const s = sizes(a, b, attrs);
     return { flops: 2 * s.batch * s.m * s.n * s.k };
   },
-  kernels: [direct, columns, rows, columnsSg, rowsSg, gemm(false), gemm(true)],
+  kernels: [direct, columns, rows, columnsSg, rowsSg, ...tiles],
   samples: [
     { inputs: [{ shape: [3, 5] }, { shape: [5, 4] }], attrs: { transA: false, transB: false } },
     { inputs: [{ shape: [3, 8] }, { shape: [5, 8] }], attrs: { transA: false, transB: true } },
