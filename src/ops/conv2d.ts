@@ -9,6 +9,7 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import type { Value } from "../graph/node.ts";
 import { type Bound, type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call, sum } from "./build.ts";
+import { windowKernels } from "./conv_gemm.ts";
 import {
   applyPrologue,
   type ConvAttrs,
@@ -234,6 +235,21 @@ function stripCall(c: Call<Conv2dAttrs>): StripCall {
   return { ...g, m: g.k, k: g.c, stride, dilation, pt: padding[0], pl: padding[2], x, y: c.outputs[0] };
 }
 
+/** Windows gathered into tiles. */
+const windows = windowKernels<Conv2dAttrs>(
+  ({ inputs: [, w], attrs }) => attrs.groups === 1 && !isPointwise(w, attrs),
+  (c) => {
+    const s = stripCall(c);
+    const { w0, wk, wm } = stripWeights(c, s);
+    return { s, w: { w0, wk, wm }, backwards: false };
+  },
+  (c) => {
+    const { y: _y, ...bind } = bindOf(c.attrs);
+    const { relu, prologue } = c.attrs;
+    return { onLoad: prologueHooks(prologue, false), relu, bind, vectors: vectorsOf(c) };
+  },
+);
+
 /** How the weights of a strip's taps lie: by input channel, by output channel, tap by tap. */
 const stripWeights = ({ inputs: [, w] }: Call<Conv2dAttrs>, s: StripCall) => ({
   w0: w.offset,
@@ -335,7 +351,7 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },
@@ -392,6 +408,17 @@ defineOp<Conv2dAttrs>({
       note: "1x1, many channels and pictures",
       inputs: [x(5, 68, 2, 6), x(76, 68, 1, 1), x(76)],
       attrs: { ...plain, bias: true },
+    },
+    {
+      note: "many channels, odd sizes, batch norm on load, bias, ReLU",
+      inputs: [x(3, 31, 7, 5), x(37, 31, 3, 3), x(37), x(31), x(31)],
+      attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu", padding: [1, 1, 1, 1] },
+      differentiable: false,
+    },
+    {
+      note: "1x1/2",
+      inputs: [x(2, 20, 6, 5), x(33, 20, 1, 1)],
+      attrs: { ...plain, stride: [2, 2] },
     },
     {
       note: "affine on load, groups",

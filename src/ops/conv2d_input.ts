@@ -7,6 +7,7 @@ import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
+import { windowKernels } from "./conv_gemm.ts";
 import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
 import {
   NO_VECTORS,
@@ -163,6 +164,22 @@ function stripCall({ inputs: [gy, w], outputs: [y], attrs }: Call<InputAttrs>): 
   };
 }
 
+/** Windows gathered into tiles, at any stride. */
+const windows = windowKernels<InputAttrs>(
+  (c) => c.attrs.groups === 1 && !isPointwise(c),
+  (c) => {
+    const [, w] = c.inputs;
+    const { padding } = c.attrs;
+    const taps = w.shape[2] * w.shape[3];
+    return {
+      s: { ...stripCall(c), pt: padding[0], pl: padding[2] },
+      w: { w0: w.offset, wk: w.batchStride, wm: taps },
+      backwards: true,
+    };
+  },
+  () => ({ ...UNFUSED, bind: { x: { in: 0 }, w: { in: 1 } } }),
+);
+
 function stripWeights({ inputs: [, w] }: Call<InputAttrs>) {
   const taps = w.shape[2] * w.shape[3];
   return { w0: w.offset + taps - 1, wk: w.batchStride, wm: taps, wt: -1 };
@@ -238,7 +255,7 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {
@@ -274,6 +291,16 @@ defineOp<InputAttrs>({
       note: "1x1, channels of four",
       inputs: [t(2, 20, 6, 6), t(20, 72, 1, 1)],
       attrs: { ...plain, size: [6, 6] },
+    },
+    {
+      note: "many channels, stride 2",
+      inputs: [t(3, 33, 4, 3), t(33, 35, 3, 3)],
+      attrs: { ...plain, stride: [2, 2], padding: [1, 1, 1, 1], size: [7, 5] },
+    },
+    {
+      note: "1x1/2",
+      inputs: [t(2, 20, 3, 3), t(20, 33, 1, 1)],
+      attrs: { ...plain, stride: [2, 2], size: [6, 5] },
     },
     {
       note: "rows left over",

@@ -7,6 +7,7 @@ import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
+import { weightKernels } from "./conv_gemm.ts";
 import {
   applyPrologue,
   type ConvAttrs,
@@ -20,7 +21,7 @@ import {
   prologueOffsets,
   walkConv,
 } from "./conv_shape.ts";
-import { gemmKernels } from "./gemm_call.ts";
+import { type Fused, gemmKernels } from "./gemm_call.ts";
 import { ceilDiv, foldGrid } from "./layout.ts";
 import { joinParts } from "./reduce_parts.ts";
 
@@ -296,16 +297,23 @@ const tiles = gemmKernels<WeightAttrs>({
     };
   },
   fused: (c) => {
-    const { x: b, g: a, y: _y, ...vectors } = bindOf(c, 1);
-    const offsets = prologueOffsets(c.inputs[2], c.inputs[3]);
-    return {
-      onLoad: prologueHooks(c.attrs.prologue, true),
-      relu: false,
-      bind: { a, b, ...vectors },
-      vectors: { b0: 0, ...offsets },
-    };
+    const { x: b, g: a, ...rest } = fused(c, true).bind;
+    return { ...fused(c, true), bind: { a, b, ...rest } };
   },
 });
+
+function fused(c: Call<WeightAttrs>, vec: boolean): Fused {
+  const { y: _y, ...bind } = bindOf(c, 1);
+  const vectors = { b0: 0, ...prologueOffsets(c.inputs[2], c.inputs[3]) };
+  return { onLoad: prologueHooks(c.attrs.prologue, vec), relu: false, bind, vectors };
+}
+
+/** Windows gathered into tiles. */
+const windows = weightKernels<WeightAttrs>(
+  (c) => single(c) && !isPointwise(c),
+  (c) => ({ g: geo(c), a: c.attrs, x: c.inputs[0], gy: c.inputs[1], y: c.outputs[0] }),
+  (c) => fused(c, false),
+);
 
 function pointwiseFits(c: Call<WeightAttrs>): boolean {
   const [x, gy] = c.inputs;
@@ -339,6 +347,7 @@ const kernels: readonly Kernel<WeightAttrs>[] = [
     space: { TO: [2, 1], TC: [4, 2] },
   }),
   ...tiles,
+  ...windows,
 ];
 
 /** Pictures by addition, output and input channels side by side. */
@@ -442,6 +451,17 @@ defineOp<WeightAttrs>({
       inputs: [t(2, 5, 4, 4), t(2, 6, 4, 4), t(5), t(5)],
       attrs: { ...plain, padding: [1, 1, 1, 1], prologue: "affineRelu" },
       differentiable: false,
+    },
+    {
+      note: "many pictures and channels, odd sizes, batch norm on load",
+      inputs: [t(9, 13, 7, 5), t(9, 35, 7, 5), t(13), t(13)],
+      attrs: { ...plain, padding: [1, 1, 1, 1], prologue: "affineRelu" },
+      differentiable: false,
+    },
+    {
+      note: "1x1/2",
+      inputs: [t(2, 20, 6, 5), t(2, 33, 3, 3)],
+      attrs: { ...plain, kernel: [1, 1], stride: [2, 2] },
     },
     {
       note: "1x1, many pictures, odd plane",

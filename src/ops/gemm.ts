@@ -1,7 +1,8 @@
 // Products by tiles in workgroup memory, for GPUs (shaders/gemm.wgsl and its kin): which tile, into how many parts k is
 // cut, and the pass that adds the parts. What is multiplied (matrices, pixels, windows) is the caller's business.
 
-import type { DeviceTraits, Dispatch, Operand, Params } from "../graph/op.ts";
+import type { Attrs } from "../graph/node.ts";
+import type { Call, DeviceTraits, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { ceilDiv, foldGrid, rowSize } from "./layout.ts";
 
 /** Extents of y[m,n] = Σ_k, done `batch` times. */
@@ -16,10 +17,10 @@ export interface Extents {
 export const PANEL = 16;
 
 /** Rows and columns of a workgroup's tile, and parts of k. */
-export const GEMM_SPACE = { BM: [64, 32], BN: [64, 32], SK: [1, 2, 4, 8, 32] } as const;
+const GEMM_SPACE = { BM: [64, 32], BN: [64, 32], SK: [1, 2, 4, 8, 32] } as const;
 
 /** The tall tile, of 8×4 outputs an invocation: fewest reads a product, where there is enough work for it. */
-export const TALL_SPACE = { BM: [128], BN: [64], SK: [1, 2, 4] } as const;
+const TALL_SPACE = { BM: [128], BN: [64], SK: [1, 2, 4] } as const;
 
 /** Outputs an invocation keeps: 8×4 in tall tiles, else 4×4. */
 export const rowsOf = (BM: number): number => (BM >= 128 ? 8 : 4);
@@ -63,12 +64,12 @@ const quickest = (e: Extents, device: DeviceTraits): Tile =>
   TILES.reduce((best, t) => (timeOf(e, t, device) < timeOf(e, best, device) ? t : best));
 
 /** The tile and split for these extents, without the tall tile. */
-export function gemmPick(e: Extents, device: DeviceTraits): Params {
+function gemmPick(e: Extents, device: DeviceTraits): Params {
   const [BM, BN] = quickest(e, device);
   return { BM, BN, SK: partsFor(e, tilesOf(e, BM, BN), device) };
 }
 
-export function tallPick(e: Extents, device: DeviceTraits): Params {
+function tallPick(e: Extents, device: DeviceTraits): Params {
   return { BM: 128, BN: 64, SK: partsFor(e, tilesOf(e, 128, 64), device) };
 }
 
@@ -76,19 +77,19 @@ export function tallPick(e: Extents, device: DeviceTraits): Params {
  * Behind everything in software, where workgroup memory is slow; on GPUs ahead of the register tiles, except for products
  * so thin that most of a tile would be padding.
  */
-export function gemmScore(e: Extents, device: DeviceTraits): number {
+function gemmScore(e: Extents, device: DeviceTraits): number {
   if (device.software) return -1;
   return e.m >= 12 && e.n >= 12 ? 10 : 3;
 }
 
 /** One more where the tall tile is expected to be quicker than the others. */
-export function tallScore(e: Extents, device: DeviceTraits): number {
+function tallScore(e: Extents, device: DeviceTraits): number {
   const taller = timeOf(e, TALL, device) <= timeOf(e, quickest(e, device), device);
   return gemmScore(e, device) + (taller ? 1 : -1);
 }
 
 /** Whether the device can run a workgroup of this tile; `extra` bytes of tables lie beside the panels. */
-export function gemmFits(params: Params, device: DeviceTraits, extra = 0): boolean {
+function gemmFits(params: Params, device: DeviceTraits, extra = 0): boolean {
   const bytes = 4 * PANEL * (params.BM + 4 + params.BN + 4) + extra;
   return threadsOf(params) <= device.maxInvocations && bytes <= device.workgroupStorage;
 }
@@ -110,7 +111,7 @@ export function gemmGrid(e: Extents, { BM, BN }: Params, parts: number): [number
 }
 
 /** Elements of the scratch that holds the parts. */
-export function partsScratch(e: Extents, params: Params): Readonly<Record<string, number>> {
+function partsScratch(e: Extents, params: Params): Readonly<Record<string, number>> {
   const { parts } = cutOf(e.k, params.SK);
   const none: Record<string, number> = {};
   return parts > 1 ? { parts: parts * e.batch * e.m * e.n } : none;
@@ -143,4 +144,27 @@ export function splitSum(
     },
     grid: foldGrid(ceilDiv(total, WG), device),
   };
+}
+
+/** A product that runs by tiles: for which calls, how large it is there, and what runs. */
+export interface Tiled<A extends Attrs> {
+  readonly when: (c: Call<A>) => boolean;
+  readonly extents: (c: Call<A>) => Extents;
+  /** Bytes of tables beside the panels, for tiles of BN columns. */
+  readonly tables?: (BN: number) => number;
+  readonly dispatches: (c: Call<A>) => readonly Dispatch[];
+}
+
+/** Its kernels: one for all tiles but the tall one, and NAME_tall for that. */
+export function tileKernels<A extends Attrs>(name: string, t: Tiled<A>): readonly Kernel<A>[] {
+  const kernel = (tall: boolean): Kernel<A> => ({
+    name: tall ? `${name}_tall` : name,
+    when: (c) => t.when(c) && t.extents(c).k > 0 && gemmFits(c.params, c.device, t.tables?.(c.params.BN)),
+    score: (c) => (tall ? tallScore : gemmScore)(t.extents(c), c.device),
+    space: tall ? TALL_SPACE : GEMM_SPACE,
+    pick: (c) => (tall ? tallPick : gemmPick)(t.extents(c), c.device),
+    scratch: (c) => partsScratch(t.extents(c), c.params),
+    dispatches: t.dispatches,
+  });
+  return [kernel(false), kernel(true)];
 }

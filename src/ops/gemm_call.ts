@@ -5,21 +5,7 @@ import type { Attrs } from "../graph/node.ts";
 import type { Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { reluOf } from "./conv_shape.ts";
 import { NO_VECTORS } from "./conv_tiles.ts";
-import {
-  cutOf,
-  type Extents,
-  GEMM_SPACE,
-  gemmFits,
-  gemmGrid,
-  gemmPick,
-  gemmScore,
-  partsScratch,
-  rowsOf,
-  splitSum,
-  TALL_SPACE,
-  tallPick,
-  tallScore,
-} from "./gemm.ts";
+import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, tileKernels } from "./gemm.ts";
 
 /** Where an operand begins and how far its batches, its rows (of a) or columns (of b), and its k lie apart. */
 export interface Side {
@@ -183,15 +169,9 @@ export interface GemmForm<A extends Attrs> {
 
 /** The kernels of an op whose calls are products: `gemm`, and `gemm_tall` of taller tiles. */
 export function gemmKernels<A extends Attrs>(form: GemmForm<A>): readonly Kernel<A>[] {
-  const extents = (c: Call<A>): Extents => form.call(c).e;
-  const kernel = (tall: boolean): Kernel<A> => ({
-    name: tall ? "gemm_tall" : "gemm",
-    when: (c) => form.when(c) && extents(c).k > 0 && gemmFits(c.params, c.device),
-    score: (c) => (tall ? tallScore : gemmScore)(extents(c), c.device),
-    space: tall ? TALL_SPACE : GEMM_SPACE,
-    pick: (c) => (tall ? tallPick : gemmPick)(extents(c), c.device),
-    scratch: (c) => partsScratch(extents(c), c.params),
+  return tileKernels("gemm", {
+    when: form.when,
+    extents: (c) => form.call(c).e,
     dispatches: (c) => gemmDispatches(form.call(c), c, c.outputs[0], form.fused(c)),
   });
-  return [kernel(false), kernel(true)];
 }
