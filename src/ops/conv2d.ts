@@ -10,6 +10,7 @@ import type { Value } from "../graph/node.ts";
 import { type Bound, type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call, sum } from "./build.ts";
 import { windowKernels } from "./conv_gemm.ts";
+import { GROUP_SPACE, groupDispatch, groupFits, groupPick } from "./conv_group.ts";
 import {
   applyPrologue,
   type ConvAttrs,
@@ -291,6 +292,20 @@ const row: Kernel<Conv2dAttrs> = {
   },
 };
 
+/** Groups, depthwise convolutions among them. */
+const grouped: Kernel<Conv2dAttrs> = {
+  name: "group",
+  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]),
+  score: () => 6,
+  space: GROUP_SPACE,
+  pick: (c) => groupPick(c.device),
+  dispatches: (c) => {
+    const [x, w] = c.inputs;
+    const g = geometry(x.shape, w.shape, c.attrs);
+    return [groupDispatch({ g, a: c.attrs, from: x, w, to: c.outputs[0] }, c, fused(c, false))];
+  },
+};
+
 /** Cut over pictures, output channels, or input channels (parts added; bias, ReLU and prologue need the whole sum). */
 function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: Conv2dAttrs): SplitAxis[] {
   const extra = inputs.length - 2;
@@ -351,7 +366,7 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows, grouped],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },
@@ -363,6 +378,30 @@ defineOp<Conv2dAttrs>({
       note: "depthwise",
       inputs: [x(1, 3, 5, 6), x(3, 1, 3, 3)],
       attrs: { ...plain, groups: 3, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "depthwise, stride 2, uneven padding, batch norm on load, bias, ReLU",
+      inputs: [x(3, 6, 9, 11), x(6, 1, 5, 5), x(6), x(6), x(6)],
+      attrs: {
+        ...plain,
+        bias: true,
+        relu: true,
+        prologue: "affineRelu",
+        groups: 6,
+        stride: [2, 2],
+        padding: [1, 2, 2, 1],
+      },
+      differentiable: false,
+    },
+    {
+      note: "depthwise, dilated, two outputs a channel",
+      inputs: [x(1, 2, 9, 9), x(4, 1, 3, 3)],
+      attrs: { ...plain, groups: 2, dilation: [2, 3], padding: [2, 2, 3, 3] },
+    },
+    {
+      note: "four channels a group",
+      inputs: [x(2, 8, 5, 9), x(8, 4, 3, 3)],
+      attrs: { ...plain, groups: 2, padding: [1, 1, 1, 1] },
     },
     {
       note: "dilated",

@@ -8,6 +8,7 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { windowKernels } from "./conv_gemm.ts";
+import { GROUP_SPACE, groupFits, groupInputDispatch, groupPick } from "./conv_group.ts";
 import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
 import {
   NO_VECTORS,
@@ -210,6 +211,21 @@ const row: Kernel<InputAttrs> = {
   dispatches: (c) => [rowDispatch(stripCall(c), c, stripWeights(c), PLAIN)],
 };
 
+/** Groups, depthwise convolutions among them, at any stride. */
+const grouped: Kernel<InputAttrs> = {
+  name: "group",
+  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]),
+  score: () => 6,
+  space: GROUP_SPACE,
+  pick: (c) => groupPick(c.device),
+  dispatches: (c) => {
+    const [gy, w] = c.inputs;
+    const [y] = c.outputs;
+    const g = geometry(y.shape, w.shape, c.attrs);
+    return [groupInputDispatch({ g, a: c.attrs, from: gy, w, to: y }, c)];
+  },
+};
+
 function split([, w]: readonly TypeOf[], [y]: readonly TypeOf[], a: InputAttrs): SplitAxis[] {
   const axes: SplitAxis[] = [{ extent: y.shape[0], inputs: [0, null], outputs: [0], merge: "concat" }];
   if (a.groups === 1) {
@@ -255,7 +271,7 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows],
+  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows, grouped],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {
@@ -270,6 +286,21 @@ defineOp<InputAttrs>({
       note: "depthwise",
       inputs: [t(1, 3, 5, 6), t(3, 1, 3, 3)],
       attrs: { ...plain, groups: 3, padding: [1, 1, 1, 1], size: [5, 6] },
+    },
+    {
+      note: "depthwise, stride 2, uneven padding",
+      inputs: [t(3, 6, 4, 5), t(6, 1, 5, 5)],
+      attrs: { ...plain, groups: 6, stride: [2, 2], padding: [1, 2, 2, 1], size: [9, 11] },
+    },
+    {
+      note: "depthwise, stride 3, dilated, rows left over",
+      inputs: [t(1, 2, 3, 3), t(2, 1, 3, 3)],
+      attrs: { ...plain, groups: 2, stride: [2, 3], dilation: [1, 2], padding: [1, 1, 0, 3], size: [6, 9] },
+    },
+    {
+      note: "four channels a group",
+      inputs: [t(2, 8, 5, 9), t(8, 4, 3, 3)],
+      attrs: { ...plain, groups: 2, padding: [1, 1, 1, 1], size: [5, 9] },
     },
     {
       note: "dilated",

@@ -8,6 +8,7 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { weightKernels } from "./conv_gemm.ts";
+import { groupWeightDispatches, groupWeightFits, groupWeightScratch } from "./conv_group.ts";
 import {
   applyPrologue,
   type ConvAttrs,
@@ -315,6 +316,24 @@ const windows = weightKernels<WeightAttrs>(
   (c) => fused(c, false),
 );
 
+/** Groups, depthwise convolutions among them. */
+const grouped: Kernel<WeightAttrs> = {
+  name: "group",
+  when: (c) => groupWeightFits(geo(c), c.attrs, c.device),
+  score: () => 6,
+  space: { SP: [4, 8, 2] },
+  scratch: (c) => groupWeightScratch(geo(c), c.device),
+  dispatches: (c) => {
+    const [x, gy, ...vectors] = c.inputs;
+    const { y: _y, ...bind } = bindOf(c, 1);
+    return groupWeightDispatches({ g: geo(c), a: c.attrs, x, gy, y: c.outputs[0] }, c, {
+      hooks: prologueHooks(c.attrs.prologue, false),
+      bind,
+      vectors: { ...prologueOffsets(vectors[0], vectors[1]) },
+    });
+  },
+};
+
 function pointwiseFits(c: Call<WeightAttrs>): boolean {
   const [x, gy] = c.inputs;
   const plane = x.shape[2] * x.shape[3];
@@ -348,6 +367,7 @@ const kernels: readonly Kernel<WeightAttrs>[] = [
   }),
   ...tiles,
   ...windows,
+  grouped,
 ];
 
 /** Pictures by addition, output and input channels side by side. */
@@ -418,6 +438,24 @@ defineOp<WeightAttrs>({
       note: "depthwise",
       inputs: [t(2, 3, 5, 6), t(2, 3, 5, 6)],
       attrs: { ...plain, groups: 3, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "depthwise, rows left over",
+      inputs: [t(5, 2, 3, 9), t(5, 2, 3, 9)],
+      attrs: { ...plain, groups: 2, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "two channels a group, batch norm on load",
+      inputs: [t(3, 4, 9, 11), t(3, 4, 4, 5), t(4), t(4)],
+      attrs: {
+        ...plain,
+        kernel: [5, 5],
+        groups: 2,
+        stride: [2, 2],
+        padding: [1, 2, 2, 1],
+        prologue: "affineRelu",
+      },
+      differentiable: false,
     },
     {
       note: "dilated",
