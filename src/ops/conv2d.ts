@@ -40,6 +40,7 @@ import {
   stripPick,
   type VectorOffsets,
 } from "./conv_tiles.ts";
+import { winogradKernel } from "./conv_winograd.ts";
 import { gemmKernels } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
@@ -236,6 +237,12 @@ function stripCall(c: Call<Conv2dAttrs>): StripCall {
   return { ...g, m: g.k, k: g.c, stride, dilation, pt: padding[0], pl: padding[2], x, y: c.outputs[0] };
 }
 
+function windowFused(c: Call<Conv2dAttrs>) {
+  const { y: _y, ...bind } = bindOf(c.attrs);
+  const { relu, prologue } = c.attrs;
+  return { onLoad: prologueHooks(prologue, false), relu, bind, vectors: vectorsOf(c) };
+}
+
 /** Windows gathered into tiles. */
 const windows = windowKernels<Conv2dAttrs>(
   ({ inputs: [, w], attrs }) => attrs.groups === 1 && !isPointwise(w, attrs),
@@ -244,11 +251,13 @@ const windows = windowKernels<Conv2dAttrs>(
     const { w0, wk, wm } = stripWeights(c, s);
     return { s, w: { w0, wk, wm }, backwards: false };
   },
-  (c) => {
-    const { y: _y, ...bind } = bindOf(c.attrs);
-    const { relu, prologue } = c.attrs;
-    return { onLoad: prologueHooks(prologue, false), relu, bind, vectors: vectorsOf(c) };
-  },
+  windowFused,
+);
+
+const winograd = winogradKernel<Conv2dAttrs>(
+  (c) => c.attrs.groups === 1,
+  (c) => ({ s: stripCall(c), w: stripWeights(c, stripCall(c)) }),
+  windowFused,
 );
 
 /** How the weights of a strip's taps lie: by input channel, by output channel, tap by tap. */
@@ -366,7 +375,18 @@ defineOp<Conv2dAttrs>({
   exact: true,
   magnitude: (inputs, a) => [magnitude(inputs, a)],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows, grouped],
+  kernels: [
+    direct,
+    strip(false),
+    pointwise,
+    strip(true),
+    row,
+    pointwiseSg,
+    ...tiles,
+    ...windows,
+    winograd,
+    grouped,
+  ],
   samples: [
     { inputs: [x(2, 3, 6, 5), x(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1] } },
     { inputs: [x(1, 2, 9, 11), x(3, 2, 3, 5)], attrs: { ...plain, stride: [2, 3], padding: [1, 1, 2, 2] } },
@@ -453,6 +473,17 @@ defineOp<Conv2dAttrs>({
       inputs: [x(3, 31, 7, 5), x(37, 31, 3, 3), x(37), x(31), x(31)],
       attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu", padding: [1, 1, 1, 1] },
       differentiable: false,
+    },
+    {
+      note: "Winograd's, batch norm on load, bias, ReLU",
+      inputs: [x(2, 66, 5, 4), x(5, 66, 3, 3), x(5), x(66), x(66)],
+      attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu", padding: [1, 1, 1, 1] },
+      differentiable: false,
+    },
+    {
+      note: "Winograd's, uneven padding",
+      inputs: [x(1, 64, 6, 7), x(9, 64, 3, 3)],
+      attrs: { ...plain, padding: [0, 2, 1, 0] },
     },
     {
       note: "1x1/2",

@@ -25,6 +25,7 @@ import {
   stripDispatch,
   stripPick,
 } from "./conv_tiles.ts";
+import { winogradKernel } from "./conv_winograd.ts";
 import { gemmKernels, UNFUSED } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
@@ -186,6 +187,12 @@ function stripWeights({ inputs: [, w] }: Call<InputAttrs>) {
   return { w0: w.offset + taps - 1, wk: w.batchStride, wm: taps, wt: -1 };
 }
 
+const winograd = winogradKernel<InputAttrs>(
+  (c) => unitStride(c.attrs),
+  (c) => ({ s: stripCall(c), w: stripWeights(c) }),
+  () => ({ ...UNFUSED, bind: { x: { in: 0 }, w: { in: 1 } } }),
+);
+
 /** Stride 1. */
 function strip(sg: boolean): Kernel<InputAttrs> {
   return {
@@ -271,7 +278,18 @@ defineOp<InputAttrs>({
     ),
   ],
   cost: ([g, w]) => ({ flops: 2 * numel(g.shape) * numel(w.shape.slice(1)) }),
-  kernels: [direct, strip(false), pointwise, strip(true), row, pointwiseSg, ...tiles, ...windows, grouped],
+  kernels: [
+    direct,
+    strip(false),
+    pointwise,
+    strip(true),
+    row,
+    pointwiseSg,
+    ...tiles,
+    ...windows,
+    winograd,
+    grouped,
+  ],
   samples: [
     { inputs: [t(2, 4, 6, 5), t(4, 3, 3, 3)], attrs: { ...plain, padding: [1, 1, 1, 1], size: [6, 5] } },
     {
@@ -322,6 +340,11 @@ defineOp<InputAttrs>({
       note: "1x1, channels of four",
       inputs: [t(2, 20, 6, 6), t(20, 72, 1, 1)],
       attrs: { ...plain, size: [6, 6] },
+    },
+    {
+      note: "Winograd's, uneven padding",
+      inputs: [t(2, 65, 6, 6), t(65, 6, 3, 3)],
+      attrs: { ...plain, padding: [0, 2, 1, 0], size: [6, 7] },
     },
     {
       note: "many channels, stride 2",

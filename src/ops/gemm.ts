@@ -89,7 +89,7 @@ function tallScore(e: Extents, device: DeviceTraits): number {
 }
 
 /** Whether the device can run a workgroup of this tile; `extra` bytes of tables lie beside the panels. */
-function gemmFits(params: Params, device: DeviceTraits, extra = 0): boolean {
+export function gemmFits(params: Params, device: DeviceTraits, extra = 0): boolean {
   const bytes = 4 * PANEL * (params.BM + 4 + params.BN + 4) + extra;
   return threadsOf(params) <= device.maxInvocations && bytes <= device.workgroupStorage;
 }

@@ -2,7 +2,7 @@
 // (their weight gradient). Says when four neighbours can be loaded and stored as one.
 
 import type { Attrs } from "../graph/node.ts";
-import type { Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
+import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { reluOf } from "./conv_shape.ts";
 import { NO_VECTORS } from "./conv_tiles.ts";
 import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, tileKernels } from "./gemm.ts";
@@ -101,14 +101,15 @@ function gemmDispatches(
   fused: Fused,
 ): Dispatch[] {
   const { parts } = cutOf(g.e.k, c.params.SK);
-  const first = product(g, c.params, fused);
+  const first = product(g, c.params, fused, parts === 1 ? { out: 0 } : { scratch: "parts" });
   if (parts === 1) return [first];
   const channels = { plane: g.columns?.plane ?? 1, m: g.e.m, bias0: fused.vectors.b0 };
   const { bias } = fused.bind;
   return [first, splitSum(parts, y, c.device, { hooks: storeHooks(fused, false), bias, channels })];
 }
 
-function product(g: GemmCall, params: Params, fused: Fused): Dispatch {
+/** The product alone, into `y`: y, or what holds the parts. */
+export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Dispatch {
   const { BM, BN, SK } = params;
   const { m, n, k } = g.e;
   const { per, parts } = cutOf(k, SK);
@@ -133,7 +134,7 @@ function product(g: GemmCall, params: Params, fused: Fused): Dispatch {
       ...(whole ? storeHooks(fused, true) : {}),
       ...(vec ? FOURS : {}),
     },
-    bind: { ...operands, ...(bias && whole ? { bias } : {}), y: whole ? { out: 0 } : { scratch: "parts" } },
+    bind: { ...operands, ...(bias && whole ? { bias } : {}), y },
     uniforms: {
       m,
       n,
