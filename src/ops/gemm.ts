@@ -25,7 +25,7 @@ const TALL_SPACE = { BM: [128], BN: [64], SK: [1, 2, 4] } as const;
 /** Outputs an invocation keeps: 8×4 in tall tiles, else 4×4. */
 export const rowsOf = (BM: number): number => (BM >= 128 ? 8 : 4);
 
-export const threadsOf = ({ BM, BN }: Params): number => (BM / rowsOf(BM)) * (BN / 4);
+const threadsOf = ({ BM, BN }: Params): number => (BM / rowsOf(BM)) * (BN / 4);
 
 /**
  * Speed of a full grid of these tiles against the best: 14.84, 14.18 and about 9.6 TFLOP/s on an A100 (sokrypton/localfold,
@@ -47,6 +47,7 @@ type Tile = readonly [BM: number, BN: number];
 
 /** Expected time of a tile, up to a factor: padded outputs over speed, more where the grid leaves the device idle. */
 function timeOf(e: Extents, [BM, BN]: Tile, device: DeviceTraits): number {
+  if (threadsOf({ BM, BN }) > device.maxInvocations) return Number.POSITIVE_INFINITY;
   const tiles = tilesOf(e, BM, BN);
   const groups = tiles * partsFor(e, tiles, device);
   return ((tiles * BM * BN) / speedOf(BM, BN)) * Math.max(1, fullGrid(device) / groups);
