@@ -9,6 +9,8 @@ const TAPS = 9u; //@param
 const KW = 3u; //@param
 const STEP_H = 1u; //@param
 const STEP_W = 1u; //@param
+// What the panels hold; sums are f32 in any case.
+alias Staged = f32; //@type
 
 struct Sizes {
   m: u32,
@@ -58,8 +60,8 @@ const COLS = BN / 4u;
 const THREADS = BM / TM * COLS;
 const SA = BM + 4u;
 
-var<workgroup> sa: array<f32, BK * SA>;
-var<workgroup> sb: array<f32, BK * BN>;
+var<workgroup> sa: array<Staged, BK * SA>;
+var<workgroup> sb: array<Staged, BK * BN>;
 // Of each row of the next panel: its channel's plane in x (-1: beyond k), its tap's way down and to the right.
 var<workgroup> reads: array<vec3<i32>, BK>;
 var<workgroup> norms: array<vec2<f32>, BK>;
@@ -76,7 +78,8 @@ fn stage_w(m0: u32, k: u32, l: u32) {
   let base = u.w0 + k / TAPS * u.wk + k % TAPS;
   for (var i = 0u; i < BM * BK / THREADS; i++) {
     let m = (i * THREADS + l) / BK;
-    sa[l % BK * SA + m] = select(0.0, w[base + (m0 + m) * u.wm], m0 + m < u.m && k < u.k);
+    let v = select(0.0, w[base + (m0 + m) * u.wm], m0 + m < u.m && k < u.k);
+    sa[l % BK * SA + m] = Staged(v);
   }
 }
 
@@ -90,7 +93,7 @@ fn stage_x(picture: u32, origin: vec2<i32>, l: u32) {
     let whole = all(p * vec2<i32>(i32(STEP_H), i32(STEP_W)) == at);
     let inside = whole && r.x >= 0 && all(at >= vec2<i32>(0)) && p.x < i32(u.ih) && p.y < i32(u.iw);
     let v = x[select(u.x0, picture + u32(r.x) + u32(p.x) * u.iw + u32(p.y), inside)];
-    sb[row * BN + l % BN] = select(0.0, prologue(v, norms[row]), inside);
+    sb[row * BN + l % BN] = Staged(select(0.0, prologue(v, norms[row]), inside));
   }
 }
 
@@ -123,9 +126,9 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
     }
     for (var k = 0u; k < BK; k++) {
       let at = k * BN + col;
-      let v = vec4<f32>(sb[at], sb[at + 1u], sb[at + 2u], sb[at + 3u]);
+      let v = vec4<f32>(f32(sb[at]), f32(sb[at + 1u]), f32(sb[at + 2u]), f32(sb[at + 3u]));
       for (var i = 0u; i < TM; i++) {
-        acc[i] = fma(vec4<f32>(sa[k * SA + row + i]), v, acc[i]);
+        acc[i] = fma(vec4<f32>(f32(sa[k * SA + row + i])), v, acc[i]);
       }
     }
     workgroupBarrier();

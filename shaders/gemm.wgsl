@@ -10,6 +10,8 @@ const V = 1u; //@param
 const A_ALONG = 1u; //@param
 const B_ALONG = 0u; //@param
 alias Four = f32; //@type
+// What the panels hold; sums are f32 in any case.
+alias Staged = f32; //@type
 
 struct Sizes {
   m: u32,
@@ -70,8 +72,8 @@ const SB = BN + 4u * B_ALONG;
 const A_ROW = select(BM, BK, A_ALONG == 1u) / V;
 const B_ROW = select(BN, BK, B_ALONG == 1u) / V;
 
-var<workgroup> sa: array<f32, BK * SA>;
-var<workgroup> sb: array<f32, BK * SB>;
+var<workgroup> sa: array<Staged, BK * SA>;
+var<workgroup> sb: array<Staged, BK * SB>;
 
 fn stage_a(m0: u32, k0: u32, base: u32, l: u32) {
   let row = l % A_ROW * V;
@@ -82,7 +84,7 @@ fn stage_a(m0: u32, k0: u32, base: u32, l: u32) {
     let inside = m0 + m < u.m && k0 + k < u.k;
     let v = select(vec4<f32>(0.0), load_a(base + (m0 + m) * u.am + place_ak(k0 + k)), inside);
     for (var e = 0u; e < V; e++) {
-      sa[(k + e * A_ALONG) * SA + m + e * (1u - A_ALONG)] = v[e];
+      sa[(k + e * A_ALONG) * SA + m + e * (1u - A_ALONG)] = Staged(v[e]);
     }
   }
 }
@@ -100,7 +102,7 @@ fn stage_b(n0: u32, k0: u32, base: u32, column: u32, l: u32) {
     let x = load_b(base + at + place_bk(k0 + k));
     let v = select(vec4<f32>(0.0), prologue(x, channel(c)), inside);
     for (var e = 0u; e < V; e++) {
-      sb[(k + e * B_ALONG) * SB + n + e * (1u - B_ALONG)] = v[e];
+      sb[(k + e * B_ALONG) * SB + n + e * (1u - B_ALONG)] = Staged(v[e]);
     }
   }
 }
@@ -125,9 +127,9 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
     workgroupBarrier();
     for (var k = 0u; k < BK; k++) {
       let at = k * SB + col;
-      let v = vec4<f32>(sb[at], sb[at + 1u], sb[at + 2u], sb[at + 3u]);
+      let v = vec4<f32>(f32(sb[at]), f32(sb[at + 1u]), f32(sb[at + 2u]), f32(sb[at + 3u]));
       for (var i = 0u; i < TM; i++) {
-        acc[i] = fma(vec4<f32>(sa[k * SA + row + i]), v, acc[i]);
+        acc[i] = fma(vec4<f32>(f32(sa[k * SA + row + i])), v, acc[i]);
       }
     }
     workgroupBarrier();

@@ -5,6 +5,9 @@
 /** Unit roundoff of f32. */
 export const UNIT = 2 ** -24;
 
+/** Unit roundoff of f16, for kernels that round their operands to it. */
+export const UNIT_F16 = 2 ** -11;
+
 /** The smallest normal f32: WGSL allows results below it to be flushed to zero. */
 export const TINY = 2 ** -126;
 

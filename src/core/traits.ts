@@ -6,6 +6,8 @@ export interface DeviceTraits {
   readonly software: boolean;
   /** `subgroups` is there and every subgroup has at least 8 lanes. */
   readonly subgroups: boolean;
+  /** Opened for half precision where kernels have it: operands are rounded to f16 on load, sums stay f32. */
+  readonly f16: boolean;
   readonly maxWorkgroups: number;
   readonly maxInvocations: number;
   /** Bytes of memory that a workgroup may share. */

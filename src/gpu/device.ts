@@ -22,6 +22,11 @@ export interface DeviceOptions {
   readonly dawn?: readonly string[];
   /** false hides `subgroups`, so that the kernels for devices without them run. */
   readonly subgroups?: boolean;
+  /**
+   * "f16": forward convolutions may round what they multiply to half precision (sums stay f32); values beyond 65,504
+   * become infinite. Needs the adapter's `shader-f16`. Default "f32".
+   */
+  readonly precision?: "f32" | "f16";
 }
 
 /** What names an adapter in reports and checkpoints. */
@@ -40,6 +45,7 @@ export const adapterName = (a: AdapterSummary): string => a.description || a.dev
 const ERRORS: readonly GPUErrorFilter[] = ["validation", "internal"];
 
 const WANTED: readonly GPUFeatureName[] = ["subgroups" as GPUFeatureName, "timestamp-query"];
+const F16 = "shader-f16" as const;
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -142,6 +148,7 @@ export class Gpu {
     this.traits = {
       software: this.adapter.software,
       subgroups: options.subgroups !== false && this.features.has("subgroups") && subgroupMin >= 8,
+      f16: options.precision === "f16",
       maxWorkgroups: Math.min(
         limits.maxComputeWorkgroupsPerDimension,
         options.limits?.maxComputeWorkgroupsPerDimension ?? 65_535,
@@ -199,6 +206,7 @@ export class Gpu {
 /** Opens a device with the adapter's own limits and the optional features that Thaw knows to use. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
   if (options.device) {
+    if (options.precision === "f16" && !options.device.features.has(F16)) throw new DeviceError(noHalf());
     const info =
       (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo ??
       ({ vendor: "", architecture: "", device: "", description: "" } as GPUAdapterInfo);
@@ -212,12 +220,18 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
     ));
   if (!adapter) throw new DeviceError(noAdapter());
   const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((k) => [k, adapter.limits[k]]));
-  const requiredFeatures = WANTED.filter((f) => adapter.features.has(f));
+  const half = options.precision === "f16" ? [F16] : [];
+  if (half.length > 0 && !adapter.features.has(F16)) throw new DeviceError(noHalf());
+  const requiredFeatures = [...WANTED.filter((f) => adapter.features.has(f)), ...half];
   const device = await orRefuse("the adapter gives no device", () =>
     adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits }),
   );
   return new Gpu(device, adapter.info, options, [gpu, adapter], true);
 }
+
+const noHalf = () =>
+  `init: precision "f16" needs the feature ${F16}, which is not there; leave precision out, or, for NVIDIA under Vulkan ` +
+  'in Node, pass dawn: ["enable-dawn-features=vulkan_enable_f16_on_nvidia"]';
 
 function inNode(): boolean {
   return typeof process === "object" && Boolean(process.versions?.node);

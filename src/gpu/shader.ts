@@ -1,6 +1,7 @@
 // Specialising WGSL files. A file is valid WGSL as it stands; lines with a mark may be rewritten, in place, so that line
 // numbers survive: `const N = 4u; //@param`, `alias V = f32; //@type`, `fn f(x: f32) -> f32 { … } //@hook` (the body),
-// `//@include name` (appended at the end). One struct called Sizes gives the uniform's fields.
+// `//@include name` (appended at the end). One struct called Sizes gives the uniform's fields. A type with f16 in it
+// enables that in front of the first line.
 
 export interface Specialisation {
   readonly params?: Readonly<Record<string, number>>;
@@ -65,7 +66,8 @@ export function specialise(name: string, sources: ReadonlyMap<string, string>, s
       if (!used.has(`${kind} ${key}`)) throw new Error(`${name}.wgsl has no ${kind} called ${key}`);
     }
   }
-  return [...lines, ...tail].join("\n");
+  const half = Object.values(s.types ?? {}).some((t) => t.includes("f16"));
+  return (half ? "enable f16; " : "") + [...lines, ...tail].join("\n");
 }
 
 function missing(shader: string, include: string): never {

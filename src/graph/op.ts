@@ -55,6 +55,8 @@ export interface Kernel<A extends Attrs = Attrs> {
   readonly space?: Readonly<Record<string, readonly number[]>>;
   /** The default point for this call, where it depends on the shapes. */
   readonly pick?: (call: Call<A>) => Params;
+  /** It rounds its operands to f16, so it is judged by that unit, and is right only where `device.f16` says so. */
+  readonly precision?: "f16";
   /** Output o is computed in the buffer that holds input i: pairs [o, i]. */
   readonly inPlace?: readonly (readonly [number, number])[];
   /** f32 elements of each scratch buffer. */

@@ -228,6 +228,7 @@ const tiles = gemmKernels<Conv2dAttrs>({
   when: (c) => isPointwise(c.inputs[1], c.attrs),
   call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
   fused: tileFused,
+  half: true,
 });
 
 function stripCall(c: Call<Conv2dAttrs>): StripCall {
@@ -252,6 +253,7 @@ const windows = windowKernels<Conv2dAttrs>(
     return { s, w: { w0, wk, wm }, backwards: false };
   },
   windowFused,
+  true,
 );
 
 const winograd = winogradKernel<Conv2dAttrs>(

@@ -5,7 +5,7 @@ import type { Attrs } from "../graph/node.ts";
 import type { Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
 import type { ConvAttrs, Geometry } from "./conv_shape.ts";
 import type { StripCall } from "./conv_tiles.ts";
-import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, tileKernels } from "./gemm.ts";
+import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, stagedType, tileKernels } from "./gemm.ts";
 import { type Fused, storeHooks } from "./gemm_call.ts";
 
 /** A strip call (x, y, window), how the weights lie, and which way the window walks. */
@@ -43,6 +43,7 @@ function windowDispatch(w: WindowCall, c: Pick<Call, "params">, fused: Fused): D
   return {
     shader: "conv2d_gemm",
     params: { BM, BN, TM: rowsOf(BM), TAPS: s.kh * s.kw, KW: s.kw, STEP_H, STEP_W },
+    types: stagedType(c.params),
     hooks: { ...fused.onLoad, ...(whole ? storeHooks(fused, false) : {}) },
     bind: { ...operands, ...(bias && whole ? { bias } : {}), y: whole ? { out: 0 } : { scratch: "parts" } },
     uniforms: {
@@ -77,9 +78,11 @@ export function windowKernels<A extends Attrs>(
   when: (c: Call<A>) => boolean,
   call: (c: Call<A>) => WindowCall,
   fused: (c: Call<A>) => Fused,
+  half = false,
 ): readonly Kernel<A>[] {
   return tileKernels<A>("window_gemm", {
     when,
+    half,
     extents: (c) => extentsOf(call(c)),
     tables: () => tableBytes(16),
     dispatches: (c) => {

@@ -74,13 +74,15 @@ function tallPick(e: Extents, device: DeviceTraits): Params {
   return { BM: 128, BN: 64, SK: partsFor(e, tilesOf(e, 128, 64), device) };
 }
 
+const isThin = (e: Extents): boolean => Math.min(e.m, e.n) < 12;
+
 /**
  * Behind everything in software, where workgroup memory is slow; on GPUs ahead of the register tiles, except for products
  * so thin that most of a tile would be padding.
  */
 function gemmScore(e: Extents, device: DeviceTraits): number {
   if (device.software) return -1;
-  return e.m >= 12 && e.n >= 12 ? 10 : 3;
+  return isThin(e) ? 3 : 10;
 }
 
 /** One more where the tall tile is expected to be quicker than the others. */
@@ -147,6 +149,9 @@ export function splitSum(
   };
 }
 
+/** What the panels hold. */
+export const stagedType = ({ F16 }: Params): { Staged: string } => ({ Staged: F16 === 1 ? "f16" : "f32" });
+
 /** A product that runs by tiles: for which calls, how large it is there, and what runs. */
 export interface Tiled<A extends Attrs> {
   readonly when: (c: Call<A>) => boolean;
@@ -154,18 +159,56 @@ export interface Tiled<A extends Attrs> {
   /** Bytes of tables beside the panels, for tiles of BN columns. */
   readonly tables?: (BN: number) => number;
   readonly dispatches: (c: Call<A>) => readonly Dispatch[];
+  /**
+   * Whether operands may be rounded to f16 where the user asked for that: activations and weights may. Gradients are not
+   * rounded: a mean over a batch makes them so small that many would become zero.
+   */
+  readonly half?: boolean;
 }
 
-/** Its kernels: one for all tiles but the tall one, and NAME_tall for that. */
+type Choice<A extends Attrs> = Pick<Kernel<A>, "precision" | "space"> & {
+  readonly suffix: string;
+  readonly pick: typeof gemmPick;
+  readonly score: typeof gemmScore;
+  readonly asked?: (device: DeviceTraits) => boolean;
+};
+
+const HALF_SPACE = { BM: [64, 128, 32], BN: [64, 32], SK: [1, 2, 4, 8, 32], F16: [1] };
+
+/** Of all tiles the quickest, with half the traffic in workgroup memory. */
+const halfPick = (e: Extents, device: DeviceTraits): Params => ({
+  ...(tallScore(e, device) > gemmScore(e, device) ? tallPick : gemmPick)(e, device),
+  F16: 1,
+});
+
+/** NAME for all tiles but the tall one, NAME_tall for that, NAME_f16 for panels in half precision. */
 export function tileKernels<A extends Attrs>(name: string, t: Tiled<A>): readonly Kernel<A>[] {
-  const kernel = (tall: boolean): Kernel<A> => ({
-    name: tall ? `${name}_tall` : name,
-    when: (c) => t.when(c) && t.extents(c).k > 0 && gemmFits(c.params, c.device, t.tables?.(c.params.BN)),
-    score: (c) => (tall ? tallScore : gemmScore)(t.extents(c), c.device),
-    space: tall ? TALL_SPACE : GEMM_SPACE,
-    pick: (c) => (tall ? tallPick : gemmPick)(t.extents(c), c.device),
+  const kernel = (k: Choice<A>): Kernel<A> => ({
+    name: name + k.suffix,
+    precision: k.precision,
+    when: (c) =>
+      t.when(c) &&
+      (k.asked?.(c.device) ?? true) &&
+      t.extents(c).k > 0 &&
+      gemmFits(c.params, c.device, t.tables?.(c.params.BN)),
+    score: (c) => k.score(t.extents(c), c.device),
+    space: k.space,
+    pick: (c) => k.pick(t.extents(c), c.device),
     scratch: (c) => partsScratch(t.extents(c), c.params),
     dispatches: t.dispatches,
   });
-  return [kernel(false), kernel(true)];
+  const half: Choice<A> = {
+    suffix: "_f16",
+    precision: "f16",
+    space: HALF_SPACE,
+    pick: halfPick,
+    // Asked for, so ahead of everything but where tiles would be padding, in software too.
+    score: (e) => (isThin(e) ? 3.5 : 13),
+    asked: (device) => device.f16,
+  };
+  return [
+    kernel({ suffix: "", space: GEMM_SPACE, pick: gemmPick, score: gemmScore }),
+    kernel({ suffix: "_tall", space: TALL_SPACE, pick: tallPick, score: tallScore }),
+    ...(t.half ? [kernel(half)] : []),
+  ];
 }

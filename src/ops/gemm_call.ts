@@ -5,7 +5,7 @@ import type { Attrs } from "../graph/node.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { reluOf } from "./conv_shape.ts";
 import { NO_VECTORS } from "./conv_tiles.ts";
-import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, tileKernels } from "./gemm.ts";
+import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, stagedType, tileKernels } from "./gemm.ts";
 
 /** Where an operand begins and how far its batches, its rows (of a) or columns (of b), and its k lie apart. */
 export interface Side {
@@ -127,7 +127,7 @@ export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Di
       A_ALONG: g.a.k === 1 ? 1 : 0,
       B_ALONG: g.b.k === 1 ? 1 : 0,
     },
-    types: { Four: vec ? "vec4<f32>" : "f32" },
+    types: { Four: vec ? "vec4<f32>" : "f32", ...stagedType(params) },
     hooks: {
       ...placeHooks(g),
       ...fused.onLoad,
@@ -166,12 +166,15 @@ export interface GemmForm<A extends Attrs> {
   readonly when: (c: Call<A>) => boolean;
   readonly call: (c: Call<A>) => GemmCall;
   readonly fused: (c: Call<A>) => Fused;
+  /** Whether operands may be rounded to f16 where the user asked for that. */
+  readonly half?: boolean;
 }
 
 /** The kernels of an op whose calls are products: `gemm`, and `gemm_tall` of taller tiles. */
 export function gemmKernels<A extends Attrs>(form: GemmForm<A>): readonly Kernel<A>[] {
   return tileKernels("gemm", {
     when: form.when,
+    half: form.half,
     extents: (c) => form.call(c).e,
     dispatches: (c) => gemmDispatches(form.call(c), c, c.outputs[0], form.fused(c)),
   });

@@ -34,6 +34,7 @@ const OPTIONS: Readonly<Record<string, Rule>> = {
     wants: 'an array of flags such as "backend=vulkan"',
   },
   subgroups: isBoolean,
+  precision: { ok: (v) => v === "f32" || v === "f16", wants: '"f32" or "f16"' },
   rewrites: { ok: (v) => v === false || isRecord(v), wants: "false, or an object of rewrites to switch off" },
   hoist: isBoolean,
   reuseSlots: isBoolean,
@@ -51,6 +52,8 @@ export function checkInitOptions(options: unknown): void {
   if (!isRecord(options)) throw new UsageError(`init: takes an object of options, got ${tell(options)}`);
   checkAll("", options, OPTIONS);
   checkAll("limits.", options.limits ?? {}, LIMITS);
+  if (options.device === "cpu" && options.precision === "f16")
+    throw new UsageError('init: precision "f16" is for GPUs, and device "cpu" computes in float64');
 }
 
 function checkAll(prefix: string, given: object, rules: Readonly<Record<string, Rule>>): void {

@@ -12,6 +12,7 @@ import { select } from "../../src/schedule/select.ts";
 const H100: DeviceTraits = {
   software: false,
   subgroups: true,
+  f16: false,
   maxWorkgroups: 65_535,
   maxInvocations: 1024,
   workgroupStorage: 49_152,
@@ -88,6 +89,7 @@ describe("on a large GPU", () => {
     expect(choose("conv2dWeight", [x, y], { ...SAME, kernel: [3, 3], prologue: "none" }, H100).name).toMatch(
       /^window_gemm/,
     );
+    expect(choose("conv2d", [y, [32, 128, 3, 3]], same, { ...H100, f16: true }).name).toBe("window_gemm_f16");
     expect(choose("conv2d", [x, [256, 1, 3, 3]], { ...same, groups: 256 }, H100).name).toBe("group");
   });
 

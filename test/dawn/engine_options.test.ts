@@ -1,7 +1,8 @@
 // Options of init: what there is none of, or of a wrong kind, is refused in a sentence that says what there is instead.
 import { afterAll, expect, it } from "vitest";
+import { UNIT_F16 } from "../../src/core/accuracy.ts";
 import { findGpu } from "../../src/gpu/device.ts";
-import { close, DeviceError, type InitOptions, init, tensor, UsageError } from "../../src/index.ts";
+import { close, DeviceError, type InitOptions, init, nn, tensor, UsageError } from "../../src/index.ts";
 
 afterAll(close);
 
@@ -16,6 +17,8 @@ const wrong: [unknown, string][] = [
   [{ adapter: [] }, "init: adapter must be an adapter that requestAdapter() gave, got an array"],
   [{ seed: "1" }, 'init: seed must be a whole number of at least 0, got "1"'],
   [{ hoist: 0 }, "init: hoist must be true or false, got 0"],
+  [{ precision: "f64" }, 'init: precision must be "f32" or "f16", got "f64"'],
+  [{ precision: "f16", device: "cpu" }, 'init: precision "f16" is for GPUs'],
   [{ rewrites: { nonsense: false } }, "init: there is no rewrite called nonsense"],
   [{ dawn: ["vulkan"] }, "init: dawn must be an array of flags"],
   [{ shaders: {} }, "init: shaders must be a Map"],
@@ -59,4 +62,25 @@ it("an adapter that has given its device away is refused in one sentence", async
   await expect(init({ adapter })).rejects.toThrow(/^the adapter gives no device: adapter is "consumed"/);
   await close();
   expect(gpu).toBeDefined();
+});
+
+it("precision f16 rounds what a convolution multiplies, where the adapter has shader-f16", async () => {
+  const gpu = await findGpu();
+  const adapter = await gpu.requestAdapter();
+  const run = async (precision: "f32" | "f16") => {
+    await init({ precision });
+    const wave = (n: number, by: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(by * i + 1));
+    const x = tensor(wave(2 * 16 * 36, 0.7), [2, 16, 6, 6]);
+    const w = tensor(wave(16 * 16 * 9, 0.3), [16, 16, 3, 3]);
+    return nn.functional.conv2d(x, w, null, { padding: 1 }).data();
+  };
+  if (!adapter?.features.has("shader-f16")) {
+    await expect(run("f16")).rejects.toThrow(/^init: precision "f16" needs the feature shader-f16/);
+    return;
+  }
+  const [full, half] = [await run("f32"), await run("f16")];
+  const off = Math.max(...full.map((v, i) => Math.abs(v - half[i])));
+  // 144 products of at most 1: so much by the unit of f16, and far more than f32 rounds.
+  expect(off).toBeLessThan(4 * UNIT_F16 * Math.sqrt(144) * 144);
+  expect(off).toBeGreaterThan(1e-4);
 });

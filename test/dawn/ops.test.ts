@@ -3,7 +3,7 @@
 // poisoned before, nothing written outside of the output's view, the same bits on a second run. The baseline runs all
 // samples dense and as views, each variant a seeded few points of its space (all of it with THAW_TEST=all).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TINY, UNIT } from "../../src/core/accuracy.ts";
+import { TINY, UNIT, UNIT_F16 } from "../../src/core/accuracy.ts";
 import type { HostArray } from "../../src/core/dtype.ts";
 import { hash53 } from "../../src/core/hash.ts";
 import { Generator } from "../../src/core/random.ts";
@@ -30,7 +30,8 @@ const ODD_VIEW: Layout = { offset: 5, gap: 3 };
 
 let bench: KernelBench;
 beforeAll(async () => {
-  bench = await KernelBench.open(await openDevice());
+  // Opened for f16 where there is that: it only adds kernels, each judged by its own unit.
+  bench = await KernelBench.open(await openDevice({ precision: "f16" }).catch(() => openDevice()));
 });
 afterAll(() => bench.gpu.close());
 
@@ -47,6 +48,7 @@ function points(op: AnyOp, kernel: Kernel, call: Omit<Call, "params">): Params[]
 
 function bound(
   op: AnyOp,
+  kernel: Kernel,
   inputs: readonly NDArray[],
   outputs: readonly NDArray[],
   attrs: Call["attrs"],
@@ -59,9 +61,10 @@ function bound(
       attrs,
     );
   const builtin = op.builtin?.(inputs, outputs, attrs);
+  const unit = kernel.precision === "f16" ? UNIT_F16 : UNIT;
   return outputs.map((y, k) =>
     y.data.map(
-      (_, i) => 4 * UNIT * Math.sqrt(terms) * Math.abs(magnitude[k].data[i]) + (builtin?.[k][i] ?? 0) + TINY,
+      (_, i) => 4 * unit * Math.sqrt(terms) * Math.abs(magnitude[k].data[i]) + (builtin?.[k][i] ?? 0) + TINY,
     ),
   );
 }
@@ -94,7 +97,7 @@ async function check(
   const attrs = sample.attrs ?? {};
   const want = op.ref(inputs, attrs);
   const got = await bench.run(op, kernel, params, inputs, want, attrs, layout);
-  const tolerance = exact ? null : bound(op, inputs, want, attrs);
+  const tolerance = exact ? null : bound(op, kernel, inputs, want, attrs);
   const where = `${op.name} ${kernel.name} ${JSON.stringify(params)} offset ${layout.offset} gap ${layout.gap} ${sampleName(sample)}`;
   got.forEach((g, k) => {
     expect(mismatch(g.data, want[k], tolerance?.[k] ?? null), `${where}, output ${k}`).toBeNull();
@@ -117,7 +120,7 @@ const isExact = (op: AnyOp, attrs: Call["attrs"]) =>
 describe.each(allOps().map((op) => [op.name, op] as const))("%s", (_name, op) => {
   it.for(op.kernels.map((k, i) => [k.name, k, i] as const))("%s", async ([, kernel, index], { skip }) => {
     let ran = 0;
-    let wantsSubgroups = false;
+    let wants = "";
     for (const [s, sample] of op.samples.entries()) {
       const attrs = sample.attrs ?? {};
       const real = realInputs(op, sample, s);
@@ -134,7 +137,8 @@ describe.each(allOps().map((op) => [op.name, op] as const))("%s", (_name, op) =>
         const fits = (device: DeviceTraits) =>
           kernel.when?.({ ...bare, device, params: defaultParams(kernel, bare) }) ?? true;
         if (!fits(bare.device)) {
-          wantsSubgroups ||= fits({ ...bare.device, subgroups: true });
+          if (fits({ ...bare.device, subgroups: true })) wants = "subgroups of at least 8 lanes";
+          else if (fits({ ...bare.device, f16: true })) wants = "shader-f16";
           continue;
         }
         for (const params of layout === DENSE ? points(op, kernel, bare) : [defaultParams(kernel, bare)]) {
@@ -144,7 +148,7 @@ describe.each(allOps().map((op) => [op.name, op] as const))("%s", (_name, op) =>
         }
       }
     }
-    skip(ran === 0 && wantsSubgroups, "not run: this device has no subgroups of at least 8 lanes");
+    skip(ran === 0 && wants !== "", `not run: this device has no ${wants}`);
     expect(ran, `${op.name} ${kernel.name} is right for none of the samples`).toBeGreaterThan(0);
   });
 });
