@@ -5,8 +5,6 @@
 const BM = 64u; //@param
 const BN = 64u; //@param
 const TM = 4u; //@param
-const TAPS = 9u; //@param
-const KW = 3u; //@param
 const STEP_H = 1u; //@param
 const STEP_W = 1u; //@param
 // What the panels hold; sums are f32 in any case.
@@ -17,6 +15,8 @@ struct Sizes {
   n: u32,
   k: u32,
   per: u32,
+  taps: u32,
+  kw: u32,
   ih: u32,
   iw: u32,
   ow: u32,
@@ -62,23 +62,25 @@ const SA = BM + 4u;
 
 var<workgroup> sa: array<Staged, BK * SA>;
 var<workgroup> sb: array<Staged, BK * BN>;
-// Of each row of the next panel: its channel's plane in x (-1: beyond k), its tap's way down and to the right.
-var<workgroup> reads: array<vec3<i32>, BK>;
+// Of each row of the next panel: its channel's plane in x (-1: beyond k), its tap's way down and to the right, and where
+// its weights lie. So only BK invocations divide, while the others multiply, and one pipeline serves all windows.
+var<workgroup> reads: array<vec4<i32>, BK>;
 var<workgroup> norms: array<vec2<f32>, BK>;
 
 fn describe(k: u32, l: u32) {
-  let c = k / TAPS;
-  let t = k % TAPS;
-  let ways = vec2<i32>(i32(t / KW) * u.dh, i32(t % KW) * u.dw);
-  reads[l] = vec3<i32>(select(-1, i32(c * u.ih * u.iw), k < u.k), ways);
+  let c = k / u.taps;
+  let t = k % u.taps;
+  let ways = vec2<i32>(i32(t / u.kw) * u.dh, i32(t % u.kw) * u.dw);
+  reads[l] = vec4<i32>(select(-1, i32(c * u.ih * u.iw), k < u.k), ways, i32(c * u.wk + t));
   norms[l] = channel(c);
 }
 
-fn stage_w(m0: u32, k: u32, l: u32) {
-  let base = u.w0 + k / TAPS * u.wk + k % TAPS;
+fn stage_w(m0: u32, l: u32) {
+  let r = reads[l % BK];
+  let base = u.w0 + u32(r.w);
   for (var i = 0u; i < BM * BK / THREADS; i++) {
     let m = (i * THREADS + l) / BK;
-    let v = select(0.0, w[base + (m0 + m) * u.wm], m0 + m < u.m && k < u.k);
+    let v = select(0.0, w[base + (m0 + m) * u.wm], m0 + m < u.m && r.x >= 0);
     sa[l % BK * SA + m] = Staged(v);
   }
 }
@@ -118,7 +120,7 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
   }
   workgroupBarrier();
   for (var k0 = begin; k0 < end; k0 += BK) {
-    stage_w(m0, k0 + l % BK, l);
+    stage_w(m0, l);
     stage_x(picture, origin, l);
     workgroupBarrier();
     if (l < BK) {

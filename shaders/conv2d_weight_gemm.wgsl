@@ -5,14 +5,14 @@
 const BM = 64u; //@param
 const BN = 64u; //@param
 const TM = 4u; //@param
-const TAPS = 9u; //@param
-const KW = 3u; //@param
 
 struct Sizes {
   m: u32,
   n: u32,
   k: u32,
   per: u32,
+  taps: u32,
+  kw: u32,
   ih: u32,
   iw: u32,
   ow: u32,
@@ -59,8 +59,8 @@ var<workgroup> reads: array<vec3<i32>, BN>;
 var<workgroup> norms: array<vec2<f32>, BN>;
 
 fn describe(t: u32, l: u32) {
-  let c = t / TAPS;
-  let ways = vec2<i32>(i32(t % TAPS / KW * u.dh) + u.y_from, i32(t % KW * u.dw) + u.x_from);
+  let c = t / u.taps;
+  let ways = vec2<i32>(i32(t % u.taps / u.kw * u.dh) + u.y_from, i32(t % u.taps % u.kw * u.dw) + u.x_from);
   reads[l] = vec3<i32>(select(-1, i32(c * u.ih * u.iw), t < u.n), ways);
   norms[l] = channel(c);
 }

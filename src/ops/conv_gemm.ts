@@ -42,7 +42,7 @@ function windowDispatch(w: WindowCall, c: Pick<Call, "params">, fused: Fused): D
   const [STEP_H, STEP_W] = w.backwards ? s.stride : [1, 1];
   return {
     shader: "conv2d_gemm",
-    params: { BM, BN, TM: rowsOf(BM), TAPS: s.kh * s.kw, KW: s.kw, STEP_H, STEP_W },
+    params: { BM, BN, TM: rowsOf(BM), STEP_H, STEP_W },
     types: stagedType(c.params),
     hooks: { ...fused.onLoad, ...(whole ? storeHooks(fused, false) : {}) },
     bind: { ...operands, ...(bias && whole ? { bias } : {}), y: whole ? { out: 0 } : { scratch: "parts" } },
@@ -51,6 +51,8 @@ function windowDispatch(w: WindowCall, c: Pick<Call, "params">, fused: Fused): D
       n: e.n,
       k: e.k,
       per,
+      taps: s.kh * s.kw,
+      kw: s.kw,
       ih: s.ih,
       iw: s.iw,
       ow: s.ow,
@@ -70,7 +72,7 @@ function windowDispatch(w: WindowCall, c: Pick<Call, "params">, fused: Fused): D
   };
 }
 
-/** Bytes of a table that describes `rows` rows or columns: a vec3 (as large as a vec4) and a vec2 each. */
+/** Bytes of a table that describes `rows` rows or columns: a vec4 and a vec2 each. */
 const tableBytes = (rows: number): number => 24 * rows;
 
 /** Kernels of a convolution or an input gradient whose calls are `call`s. */
@@ -122,7 +124,7 @@ function weightDispatch(w: WeightCall, c: Pick<Call, "params">, fused: Fused): D
   const whole = parts === 1;
   return {
     shader: "conv2d_weight_gemm",
-    params: { BM, BN, TM: rowsOf(BM), TAPS: g.kh * g.kw, KW: g.kw },
+    params: { BM, BN, TM: rowsOf(BM) },
     hooks: fused.onLoad,
     bind: { ...fused.bind, y: whole ? { out: 0 } : { scratch: "parts" } },
     uniforms: {
@@ -130,6 +132,8 @@ function weightDispatch(w: WeightCall, c: Pick<Call, "params">, fused: Fused): D
       n: e.n,
       k: e.k,
       per,
+      taps: g.kh * g.kw,
+      kw: g.kw,
       ih: g.ih,
       iw: g.iw,
       ow: g.ow,
