@@ -1,6 +1,7 @@
 // npm run test:all: the suite under everything that may be switched. First all tests as they are, with every point of
 // every kernel's space; then the tests that open the engine by THAW_INIT (test/lib/test_options.ts) with each rewrite
-// and cache off, with falsely small bindings, without subgroups; then those on the device once more on SwiftShader.
+// and cache off, with falsely small bindings, without subgroups, with the kernels of GPUs; then those on the device once
+// more on SwiftShader.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -34,6 +35,7 @@ const ROWS: readonly Row[] = [
   { name: "subgroups off", init: { subgroups: false } },
   { name: "bindings of 1 MiB", init: MIB },
   { name: "1 MiB and all of these off", init: { ...OFF, ...MIB, subgroups: false } },
+  { name: "kernels of GPUs", init: {}, env: { THAW_KERNELS: "gpu" } },
   SWIFTSHADER
     ? {
         name: "on SwiftShader",
@@ -46,8 +48,8 @@ const ROWS: readonly Row[] = [
 
 const HELP = `Usage: npm run test:all [-- OPTIONS]
 
-Runs the tests ${ROWS.length} times: as they are, with each rewrite and cache off, with bindings of 1 MiB, and on SwiftShader.
-Ends with 1 if any test failed. It takes a good half hour on two cores.
+Runs the tests ${ROWS.length} times: as they are, with each rewrite and cache off, with bindings of 1 MiB,
+with the kernels of GPUs, and on SwiftShader. Ends with 1 if any test failed. It takes a good half hour on two cores.
 
   --only NAME   only rows whose name contains this; may be given several times
   --list        print the rows and run nothing

@@ -146,7 +146,7 @@ export class Gpu {
     );
     const subgroupMin = (info as { subgroupMinSize?: number }).subgroupMinSize ?? 0;
     this.traits = {
-      software: this.adapter.software,
+      software: this.adapter.software && !asGpu(),
       subgroups: options.subgroups !== false && this.features.has("subgroups") && subgroupMin >= 8,
       f16: options.precision === "f16",
       maxWorkgroups: Math.min(
@@ -227,6 +227,13 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
     adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits }),
   );
   return new Gpu(device, adapter.info, options, [gpu, adapter], true);
+}
+
+/** Whether kernels are chosen as on a GPU even in software, for tests: THAW_KERNELS=gpu. */
+function asGpu(): boolean {
+  const asked = env("THAW_KERNELS");
+  if (asked && asked !== "gpu") throw new DeviceError(`THAW_KERNELS may only be "gpu", got "${asked}"`);
+  return asked === "gpu";
 }
 
 const noHalf = () =>

@@ -2,14 +2,15 @@
 // publish it; an unknown GPU counts as a mid-sized one of its vendor. It only decides how work is cut, never a result's
 // meaning: too small a number leaves a large GPU idle at times, too large a one costs a second pass.
 
-/** First match wins: so "4070 Ti" stands before "4070". */
+/** First match wins. A Ti or a laptop's counts as what it is named after. */
 const KNOWN: readonly (readonly [RegExp, number])[] = [
   [/\bH100 PCIe\b/i, 114],
   [/\b(H100|H200|GH200)\b/i, 132],
   [/\bA100\b/i, 108],
   [/\b(L40S|L40|RTX 6000 Ada)\b/i, 142],
   [/\bL4\b/i, 58],
-  [/\bA10G?\b/i, 72],
+  [/\bA10G\b/i, 80],
+  [/\bA10\b/i, 72],
   [/\bV100\b/i, 80],
   [/\bT4\b/i, 40],
   [/\b5090\b/, 170],
