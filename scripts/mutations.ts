@@ -95,11 +95,20 @@ const KERNELS: readonly Mutation[] = [
   {
     name: "max-pool-ties",
     file: "shaders/max_pool2d.wgsl",
-    from: "if (v > best) {",
-    to: "if (v >= best) {",
+    from: "spot = select(spot, here, v > best);",
+    to: "spot = select(spot, here, v >= best);",
     tests: OPS,
     only: "^maxPool2d ",
     proves: "of equal values in a window the first in row order is chosen, as in PyTorch",
+  },
+  {
+    name: "matmul-bias",
+    file: "src/ops/matmul.ts",
+    from: "return bias ? [...grads, needs[2] ? sumTo(g, bias.shape) : null] : grads;",
+    to: "return bias ? [...grads, null] : grads;",
+    tests: ["test/cpu/ops.test.ts"],
+    only: "^matmul ",
+    proves: "the bias of a linear layer gets its gradient",
   },
   {
     name: "label-smoothing",

@@ -1,4 +1,4 @@
-// gemm — y(m,n) = act(start(m) + Σ_k a(m,k)·pro(b(k,n))): matrix products, 1×1 convolutions (columns are the pixels of
+// gemm — y(m,n) = act(start(m) + start_columns(n) + Σ_k a(m,k)·pro(b(k,n))): matrix products, 1×1 convolutions (columns are the pixels of
 // all pictures) and their gradients, for GPUs with workgroup memory. A workgroup makes a tile of BM×BN outputs, an
 // invocation TM×4 of them in registers; panels of BK along k go through workgroup memory, k-major. Neighbours of an
 // operand are loaded V at a time, along k (ALONG = 1) or across it. z counts batches, and within them parts of k, which
@@ -61,6 +61,7 @@ fn store(at: vec4<u32>, left: u32, v: vec4<f32>) { for (var e = 0u; e < min(left
 fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: vec4<f32>, s: vec2<f32>) -> vec4<f32> { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
+fn start_columns(n: u32) -> vec4<f32> { return vec4<f32>(0.0); } //@hook
 fn activate(v: vec4<f32>) -> vec4<f32> { return v; } //@hook
 
 const BK = 16u;
@@ -117,7 +118,7 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
   let col = l % COLS * 4u;
   var acc: array<vec4<f32>, TM>;
   for (var i = 0u; i < TM; i++) {
-    acc[i] = vec4<f32>(start(m0 + row + i));
+    acc[i] = vec4<f32>(start(m0 + row + i)) + start_columns(n0 + col);
   }
   let column = place_bn(n0 + l % B_ROW * V);
   let end = min(u.k, (part + 1u) * u.per);

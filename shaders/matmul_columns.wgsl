@@ -1,4 +1,4 @@
-// matmul_columns — y[b, m, n] = Σ_k a·b where b's columns are contiguous (NN, TN). One invocation keeps TM rows by
+// matmul_columns — y[b, m, n] = finish(Σ_k a·b, n) where b's columns are contiguous (NN, TN). One invocation keeps TM rows by
 // one vec4 of columns in registers: lanes along n load b once per k and share a's elements.
 const WG = 8u; //@param
 const TM = 8u; //@param
@@ -17,12 +17,17 @@ struct Sizes {
   yb: u32,
   ym: u32,
   y0: u32,
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+
+// Of the vec4 of columns that begins at column 4·n4.
+fn finish(v: vec4<f32>, n4: u32) -> vec4<f32> { return v; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -45,7 +50,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x < u.n4) {
     for (var i = 0u; i < TM; i++) {
       if (m0 + i < u.m) {
-        y[u.y0 + id.z * u.yb + (m0 + i) * u.ym + n] = acc[i];
+        y[u.y0 + id.z * u.yb + (m0 + i) * u.ym + n] = finish(acc[i], n);
       }
     }
   }

@@ -17,12 +17,17 @@ struct Sizes {
   yb: u32,
   ym: u32,
   y0: u32,
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+
+// Of the vec4 of columns that begins at column 4·n4.
+fn finish(v: vec4<f32>, n4: u32) -> vec4<f32> { return v; } //@hook
 
 @compute @workgroup_size(8)
 fn main(
@@ -44,7 +49,7 @@ fn main(
   }
   for (var i = 0u; i < 8u; i++) {
     if (column < u.n4 && m0 + i < u.m) {
-      y[u.y0 + g.z * u.yb + (m0 + i) * u.ym + column] = acc[i];
+      y[u.y0 + g.z * u.yb + (m0 + i) * u.ym + column] = finish(acc[i], column);
     }
   }
 }

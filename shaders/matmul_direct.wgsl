@@ -1,4 +1,4 @@
-// matmul_direct — y[b, m, n] = Σ_k a·b with any strides. One invocation per output: x along n, y along m, z the batch.
+// matmul_direct — y[b, m, n] = finish(Σ_k a·b, n) with any strides. One invocation per output: x along n, y along m, z the batch.
 const WX = 8u; //@param
 const WY = 8u; //@param
 
@@ -17,12 +17,16 @@ struct Sizes {
   yb: u32,
   ym: u32,
   y0: u32,
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+fn finish(v: f32, n: u32) -> f32 { return v; } //@hook
 
 @compute @workgroup_size(WX, WY)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -37,5 +41,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     ai += u.ak;
     bi += u.bk;
   }
-  y[u.y0 + id.z * u.yb + id.y * u.ym + id.x] = s;
+  y[u.y0 + id.z * u.yb + id.y * u.ym + id.x] = finish(s, id.x);
 }

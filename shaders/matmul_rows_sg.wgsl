@@ -16,12 +16,16 @@ struct Sizes {
   yb: u32,
   ym: u32,
   y0: u32,
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+fn finish(v: f32, n: u32) -> f32 { return v; } //@hook
 
 @compute @workgroup_size(8)
 fn main(
@@ -44,7 +48,7 @@ fn main(
   for (var i = 0u; i < 8u; i++) {
     if (column < u.n && m0 + i < u.m) {
       let s = acc[i];
-      y[u.y0 + g.z * u.yb + (m0 + i) * u.ym + column] = (s.x + s.y) + (s.z + s.w);
+      y[u.y0 + g.z * u.yb + (m0 + i) * u.ym + column] = finish((s.x + s.y) + (s.z + s.w), column);
     }
   }
 }

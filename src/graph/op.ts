@@ -125,6 +125,8 @@ export interface OpSpec<A extends Attrs = Attrs> {
   ref(inputs: readonly NDArray[], attrs: A): NDArray[];
   /** Gradients of the inputs, as more graph. Absent: not differentiable, gradients stop here. */
   vjp?(args: VjpArgs<A>): (Value | null)[];
+  /** Real inputs that have no gradient all the same, as in PyTorch: class weights. */
+  readonly constant?: readonly number[];
   /** Products (or addends) summed per output element. */
   terms?(inputs: readonly TypeOf[], attrs: A): number;
   /** Only adds, multiplies, compares or moves: bit for bit equal to `ref` on small integers. */

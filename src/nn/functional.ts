@@ -72,8 +72,7 @@ export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor
       );
     }
     const rows = x.shape.length === 2 ? x : x.reshape(numel(x.shape.slice(0, -1)), last);
-    const y = applyOp("matmul", [rows, w], { transA: false, transB: true })[0];
-    const out = bias ? y.add(bias) : y;
+    const out = applyOp("matmul", bias ? [rows, w, bias] : [rows, w], { transA: false, transB: true })[0];
     return x.shape.length === 2 ? out : out.reshape(...x.shape.slice(0, -1), w.shape[0]);
   });
 }

@@ -150,6 +150,7 @@ defineOp<RowsAttrs>({
     return pair(x);
   },
   ref: ([x, t, w], a) => rowLosses((n) => logProbs(x, n), x, t, w, a),
+  constant: [2],
   vjp: ({ inputs: [x, t, w], attrs, gy: [g], needs }) => [
     g && needs[0] ? call("crossEntropyGrad", [g, x, t, w], attrs) : null,
     null,
@@ -264,6 +265,7 @@ defineOp<RowsAttrs>({
   },
   ref: ([x, t, w], a) =>
     rowLosses((n) => x.data.subarray(n * x.shape[1], (n + 1) * x.shape[1]), x, t, w, { ...a, smoothing: 0 }),
+  constant: [2],
   vjp: ({ inputs: [x, t, w], attrs, gy: [g], needs }) => [
     g && needs[0] ? call("nllGrad", [g, x, t, w], attrs) : null,
     null,

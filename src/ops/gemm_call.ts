@@ -38,8 +38,9 @@ export interface Fused {
   /** Bodies of `channel` and `prologue`, by vec4. */
   readonly onLoad: Readonly<Record<string, string>>;
   readonly relu: boolean;
-  /** Inputs by the shader's names; a bias is added where one is bound. */
+  /** Inputs by the shader's names; a bias is added where one is bound, to rows unless said. */
   readonly bind: Dispatch["bind"];
+  readonly biasOf?: "rows" | "columns";
   readonly vectors: { readonly b0: number; readonly scale0: number; readonly shift0: number };
 }
 
@@ -56,6 +57,14 @@ export function storeHooks(fused: Fused, vec: boolean): Record<string, string> {
     ...(fused.bind.bias ? { start: "return bias[u.bias0 + m];" } : {}),
     ...(fused.relu ? { activate: `return ${reluOf("v", vec)};` } : {}),
   };
+}
+
+/** `storeHooks` of a tile, whose bias may go by columns: an invocation has four of them. */
+function tileHooks(fused: Fused): Record<string, string> {
+  const { start, ...rest } = storeHooks(fused, true);
+  if (!start || fused.biasOf !== "columns") return storeHooks(fused, true);
+  const four = [0, 1, 2, 3].map((i) => `bias[u.bias0 + min(n + ${i}u, u.n - 1u)]`);
+  return { ...rest, start_columns: `return vec4<f32>(${four.join(", ")});` };
 }
 
 const fours = (...values: readonly number[]): boolean => values.every((v) => v % 4 === 0);
@@ -103,7 +112,10 @@ function gemmDispatches(
   const { parts } = cutOf(g.e.k, c.params.SK);
   const first = product(g, c.params, fused, parts === 1 ? { out: 0 } : { scratch: "parts" });
   if (parts === 1) return [first];
-  const channels = { plane: g.columns?.plane ?? 1, m: g.e.m, bias0: fused.vectors.b0 };
+  const channels =
+    fused.biasOf === "columns"
+      ? { plane: 1, m: g.e.n, bias0: fused.vectors.b0 }
+      : { plane: g.columns?.plane ?? 1, m: g.e.m, bias0: fused.vectors.b0 };
   const { bias } = fused.bind;
   return [first, splitSum(parts, y, c.device, { hooks: storeHooks(fused, false), bias, channels })];
 }
@@ -131,7 +143,7 @@ export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Di
     hooks: {
       ...placeHooks(g),
       ...fused.onLoad,
-      ...(whole ? storeHooks(fused, true) : {}),
+      ...(whole ? tileHooks(fused) : {}),
       ...(vec ? FOURS : {}),
     },
     bind: { ...operands, ...(bias && whole ? { bias } : {}), y },

@@ -1,5 +1,6 @@
 // matmul — y[b, m, n] = Σ_k A[b, m, k] · B[b, k, n], A = a or its transpose (transA), B likewise: NN, NT, TN, TT.
-// Matrices, or batches of them; a batch of one goes with every batch. f32.
+// Matrices, or batches of them; a batch of one goes with every batch. f32. A third input [n] is added to every
+// row (the bias of a linear layer).
 
 import { ShapeError } from "../core/error.ts";
 import { numel, show, type TypeOf } from "../core/shape.ts";
@@ -54,7 +55,7 @@ function matrixStrides(o: Operand, transposed: boolean): [number, number, number
   return transposed ? [batch, 1, row] : [batch, row, 1];
 }
 
-function matmulRef(a: NDArray, b: NDArray, attrs: MatmulAttrs, abs: boolean): NDArray {
+function matmulRef([a, b, bias]: readonly NDArray[], attrs: MatmulAttrs, abs: boolean): NDArray {
   const { batch, m, n, k } = sizes(a, b, attrs);
   const dense = (o: NDArray): Operand => ({ ...o, offset: 0, batchStride: numel(o.shape.slice(1)) });
   const [ab, am, ak] = matrixStrides(dense(a), attrs.transA);
@@ -68,7 +69,8 @@ function matmulRef(a: NDArray, b: NDArray, attrs: MatmulAttrs, abs: boolean): ND
           const p = a.data[z * ab + i * am + t * ak] * b.data[z * bb + t * bk + j * bn];
           s += abs ? Math.abs(p) : p;
         }
-        out[(z * m + i) * n + j] = s;
+        const plus = bias ? bias.data[j] : 0;
+        out[(z * m + i) * n + j] = s + (abs ? Math.abs(plus) : plus);
       }
     }
   }
@@ -82,10 +84,23 @@ function common(c: Call<MatmulAttrs>) {
   const [ab, am, ak] = matrixStrides(a, c.attrs.transA);
   const [bb, bk, bn] = matrixStrides(b, c.attrs.transB);
   const [yb, ym] = matrixStrides(y, false);
-  return { ...s, ab, am, ak, bb, bk, bn, yb, ym, a0: a.offset, b0: b.offset, y0: y.offset };
+  const bias0 = c.inputs[2]?.offset ?? 0;
+  return { ...s, ab, am, ak, bb, bk, bn, yb, ym, a0: a.offset, b0: b.offset, y0: y.offset, bias0 };
 }
 
-const BIND: Dispatch["bind"] = { a: { in: 0 }, b: { in: 1 }, y: { out: 0 } };
+const hasBias = (c: Pick<Call, "inputs">): boolean => c.inputs.length === 3;
+
+function operands(c: Call): Dispatch["bind"] {
+  return { a: { in: 0 }, b: { in: 1 }, ...(hasBias(c) ? { bias: { in: 2 } } : {}) };
+}
+
+/** Adds the bias before the store: of one column, or of four. */
+function finish(c: Call, four: boolean): Record<string, string> {
+  if (!hasBias(c)) return {};
+  if (!four) return { finish: "return v + bias[u.bias0 + n];" };
+  const from = [0, 1, 2, 3].map((i) => `bias[u.bias0 + 4u * n4 + ${i}u]`);
+  return { finish: `return v + vec4<f32>(${from.join(", ")});` };
+}
 
 /** Baseline: one invocation per output. */
 const direct: Kernel<MatmulAttrs> = {
@@ -98,7 +113,8 @@ const direct: Kernel<MatmulAttrs> = {
       {
         shader: "matmul_direct",
         params: { WX, WY },
-        bind: BIND,
+        hooks: finish(c, false),
+        bind: { ...operands(c), y: { out: 0 } },
         uniforms: { m, n, ...rest },
         grid: [ceilDiv(n, WX), ceilDiv(m, WY), batch],
       },
@@ -125,7 +141,8 @@ function columnsDispatch(
   return {
     shader,
     params,
-    bind: BIND,
+    hooks: finish(c, true),
+    bind: { ...operands(c), y: { out: 0 } },
     uniforms: {
       m: s.m,
       n4: v(s.n),
@@ -140,6 +157,7 @@ function columnsDispatch(
       yb: v(s.yb),
       ym: v(s.ym),
       y0: v(s.y0),
+      bias0: s.bias0,
     },
     grid: [ceilDiv(v(s.n), tile.lanes), ceilDiv(s.m, tile.rows), s.batch],
   };
@@ -189,7 +207,8 @@ function rowsDispatch(
   return {
     shader,
     params,
-    bind: BIND,
+    hooks: finish(c, false),
+    bind: { ...operands(c), y: { out: 0 } },
     uniforms: {
       m: s.m,
       n: s.n,
@@ -203,6 +222,7 @@ function rowsDispatch(
       yb: s.yb,
       ym: s.ym,
       y0: s.y0,
+      bias0: s.bias0,
     },
     grid: [ceilDiv(s.n, tile.lanes), ceilDiv(s.m, tile.rows), s.batch],
   };
@@ -238,28 +258,35 @@ const tiles = gemmKernels<MatmulAttrs>({
       y: { at: s.y0, batch: s.yb, row: s.ym },
     };
   },
-  fused: () => ({ ...UNFUSED, bind: { a: { in: 0 }, b: { in: 1 } } }),
+  fused: (c) => ({
+    ...UNFUSED,
+    bind: operands(c),
+    biasOf: "columns",
+    vectors: { ...UNFUSED.vectors, b0: c.inputs[2]?.offset ?? 0 },
+  }),
 });
 
 const product = (a: Value, b: Value, transA: boolean, transB: boolean): Value =>
   call("matmul", [a, b], { transA, transB });
 
-/** Axes m, n and batch side by side, k by addition. */
+/** Axes m, n and batch side by side, k by addition (without a bias, which is added once). */
 function split(inputs: readonly TypeOf[], a: MatmulAttrs): SplitAxis[] {
   const r = inputs[0].shape.length;
   const s = sizes(inputs[0], inputs[1], a);
   const [am, ak] = a.transA ? [r - 1, r - 2] : [r - 2, r - 1];
   const [bk, bn] = a.transB ? [r - 1, r - 2] : [r - 2, r - 1];
+  const biased = inputs.length === 3;
+  const [whole, byColumn]: (readonly (number | null)[])[] = biased ? [[null], [0]] : [[], []];
   const axes: SplitAxis[] = [
-    { extent: s.m, inputs: [am, null], outputs: [r - 2], merge: "concat" },
-    { extent: s.n, inputs: [null, bn], outputs: [r - 1], merge: "concat" },
-    { extent: s.k, inputs: [ak, bk], outputs: [null], merge: "sum" },
+    { extent: s.m, inputs: [am, null, ...whole], outputs: [r - 2], merge: "concat" },
+    { extent: s.n, inputs: [null, bn, ...byColumn], outputs: [r - 1], merge: "concat" },
   ];
+  if (!biased) axes.push({ extent: s.k, inputs: [ak, bk], outputs: [null], merge: "sum" });
   if (r === 3) {
     const own = (t: TypeOf) => (t.shape[0] === 1 ? null : 0);
     axes.unshift({
       extent: s.batch,
-      inputs: [own(inputs[0]), own(inputs[1])],
+      inputs: [own(inputs[0]), own(inputs[1]), ...whole],
       outputs: [0],
       merge: "concat",
     });
@@ -269,21 +296,26 @@ function split(inputs: readonly TypeOf[], a: MatmulAttrs): SplitAxis[] {
 
 defineOp<MatmulAttrs>({
   name: "matmul",
-  infer: ([a, b], attrs) => {
+  infer: ([a, b, bias], attrs) => {
     const { batch, m, n } = sizes(a, b, attrs);
+    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== n || bias.dtype !== "f32"))
+      throw new ShapeError(
+        `matmul: the bias must have one value for each of ${n} columns, got ${show(bias)}`,
+      );
     return [{ shape: a.shape.length === 3 ? [batch, m, n] : [m, n], dtype: "f32" }];
   },
-  ref: ([a, b], attrs) => [matmulRef(a, b, attrs, false)],
-  vjp: ({ inputs: [a, b], attrs: { transA, transB }, gy: [g], needs }) => {
-    if (!g) return [null, null];
+  ref: (inputs, attrs) => [matmulRef(inputs, attrs, false)],
+  vjp: ({ inputs: [a, b, bias], attrs: { transA, transB }, gy: [g], needs }) => {
+    if (!g) return [null, null, null].slice(0, needs.length);
     // With A = op(a), B = op(b): ∂A = g·Bᵀ, ∂B = Aᵀ·g; a transposed operand wants the transpose of that.
     const ga = () => (transA ? product(b, g, transB, true) : product(g, b, false, !transB));
     const gb = () => (transB ? product(g, a, true, transA) : product(a, g, !transA, false));
-    return [needs[0] ? sumTo(ga(), a.shape) : null, needs[1] ? sumTo(gb(), b.shape) : null];
+    const grads = [needs[0] ? sumTo(ga(), a.shape) : null, needs[1] ? sumTo(gb(), b.shape) : null];
+    return bias ? [...grads, needs[2] ? sumTo(g, bias.shape) : null] : grads;
   },
-  terms: ([a, b], attrs) => sizes(a, b, attrs).k,
+  terms: ([a, b, bias], attrs) => sizes(a, b, attrs).k + (bias ? 1 : 0),
   exact: true,
-  magnitude: ([a, b], attrs) => [matmulRef(a, b, attrs, true)],
+  magnitude: (inputs, attrs) => [matmulRef(inputs, attrs, true)],
   cost: ([a, b], _o, attrs) => {
     const s = sizes(a, b, attrs);
     return { flops: 2 * s.batch * s.m * s.n * s.k };
@@ -310,6 +342,21 @@ defineOp<MatmulAttrs>({
       attrs: { transA: true, transB: true },
     },
     { inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], attrs: { transA: false, transB: false } },
+    {
+      note: "bias, rows of k",
+      inputs: [{ shape: [9, 36] }, { shape: [13, 36] }, { shape: [13] }],
+      attrs: { transA: false, transB: true },
+    },
+    {
+      note: "bias, vec4 columns",
+      inputs: [{ shape: [11, 9] }, { shape: [9, 20] }, { shape: [20] }],
+      attrs: { transA: false, transB: false },
+    },
+    {
+      note: "bias, batches, k cut into parts",
+      inputs: [{ shape: [2, 5, 300] }, { shape: [1, 300, 6] }, { shape: [6] }],
+      attrs: { transA: false, transB: false },
+    },
     { inputs: [{ shape: [4, 0] }, { shape: [4, 0] }], attrs: { transA: false, transB: true } },
   ],
   split: (inputs, _o, attrs) => split(inputs, attrs),
