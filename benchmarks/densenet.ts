@@ -6,26 +6,26 @@ import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf, ThawError, UsageError } from "../src/core/error.ts";
 import { close, init } from "../src/index.ts";
+import type { BenchDevices } from "../src/runtime/kernel_bench.ts";
 import { type Plan, planBytes } from "../src/schedule/plan.ts";
 import { type Checked, checkModel, checkPeerLogits, checkPeerLosses, checkTrained } from "./check.ts";
 import { convolutionsOf, costliest } from "./convolutions.ts";
 import type { Engine } from "./engine.ts";
 import { measure } from "./kernels.ts";
-import { busyNote, Calibration, type Ceilings, commitName, measureCeilings } from "./machine.ts";
+import { busyNote, Calibration, type Ceilings, commitName, measureCeilings, openBench } from "./machine.ts";
 import { HELP, type Options, readOptions, type What } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
 import { Report, round } from "./report.ts";
-import { Runner } from "./runner.ts";
 import { type Row, roundsFor, timeSteps } from "./steps.ts";
 import { comparisons, type KernelRow, kernelSummary, kernelTable, stepTable } from "./tables.ts";
 import { backend, ThawEngine, writeJobFile } from "./thaw.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-async function machine(runner: Runner, report: Report): Promise<Ceilings> {
+async function machine(devices: BenchDevices, report: Report): Promise<Ceilings> {
   report.phase("measuring the machine");
-  const ceilings = await measureCeilings(runner);
+  const ceilings = await measureCeilings(devices);
   const { name, adapter } = await backend();
   const line = {
     kind: "machine",
@@ -63,7 +63,7 @@ function say(report: Report, engine: string, checks: readonly Checked[]): void {
 }
 
 async function kernels(
-  runner: Runner,
+  devices: BenchDevices,
   plans: Readonly<Record<string, Plan>>,
   ceilings: Ceilings,
   limit: number,
@@ -77,7 +77,7 @@ async function kernels(
   const rows: KernelRow[] = [];
   for (const [i, k] of list.entries()) {
     report.progress(`kernel ${i + 1} of ${list.length}: ${k.op} ${k.shape} ${k.variant}`);
-    const m = await measure(runner, k, ceilings);
+    const m = await measure(devices, k, ceilings);
     rows.push({ planned: k, measured: m });
     report.line({
       kind: "kernel",
@@ -163,7 +163,7 @@ async function stepsOf(
   const loaded = [];
   for (const e of engines) loaded.push(await e.load({ what, weights: file }));
   for (const [i, p] of peers.entries()) checkTrained(p.name, loaded[i + 1], loaded[0]);
-  const calibration = await Calibration.open(await Runner.open((await backend()).gpu));
+  const calibration = await Calibration.open(await openBench((await backend()).gpu));
   const rounds = roundsFor(o.samples, engines.length);
   const rows = await timeSteps(engines, calibration, rounds, {
     warming: (engine) => report.progress(`${what}: first steps of ${engine}`),
@@ -187,13 +187,13 @@ async function course(o: Options, report: Report, folder: string): Promise<void>
   await init({ seed: 1 });
   const { gpu } = await backend();
   const peers = await openPeers(o.peers, report);
-  const ceilings = await machine(await Runner.open(gpu), report);
+  const ceilings = await machine(await openBench(gpu), report);
   report.phase("verifying the network");
   say(report, "thaw", await checkModel());
   await writeJobFile(file, o.batch, o.size);
   const { plans, logits } = await plansOf(file);
-  const runner = await Runner.open((await backend()).gpu);
-  if (o.kernels > 0) await kernels(runner, plans, ceilings, o.kernels, report);
+  const devices = await openBench((await backend()).gpu);
+  if (o.kernels > 0) await kernels(devices, plans, ceilings, o.kernels, report);
   try {
     await verifyPeers(peers, file, logits, report);
     for (const what of o.steps) await stepsOf(what, file, peers, o, report);

@@ -2,15 +2,29 @@
 // fast a fixed kernel runs just now.
 
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import type { Gpu } from "../src/gpu/device.ts";
 import type { Operand } from "../src/graph/op.ts";
-import { type AnyOp, type Call, type Dispatch, type Kernel, opNamed } from "../src/graph/op.ts";
-import { prepareVerified } from "./kernels.ts";
-import type { Prepared, Runner } from "./runner.ts";
+import { type Call, type Dispatch, type Kernel, opNamed } from "../src/graph/op.ts";
+import { type BenchDevices, benchDevices } from "../src/runtime/kernel_bench.ts";
+import { type Prepared, prepareKernel, prepareVerified } from "./kernels.ts";
 import { sample } from "./timing.ts";
 
 export interface Ceilings {
   readonly gflops: number;
   readonly gbps: number;
+}
+
+const FOLDER = new URL("./shaders/", import.meta.url);
+
+/** What kernels are run with: the engine's shaders and the benchmark's own. */
+export function openBench(gpu: Gpu): Promise<BenchDevices> {
+  const names = readdirSync(FOLDER).filter((f) => f.endsWith(".wgsl"));
+  const text = (f: string) => readFileSync(new URL(f, FOLDER), "utf8");
+  return benchDevices(
+    gpu,
+    names.map((f) => [f.slice(0, -5), text(f)] as const),
+  );
 }
 
 const operand = (...shape: number[]): Operand => ({
@@ -21,12 +35,16 @@ const operand = (...shape: number[]): Operand => ({
 });
 
 /** The smallest time of a dispatch that belongs to no op, in ms: a ceiling is what the device can do undisturbed. */
-async function fastest(runner: Runner, d: Dispatch, inputs: Operand[], outputs: Operand[]): Promise<number> {
+async function fastest(
+  devices: BenchDevices,
+  d: Dispatch,
+  inputs: Operand[],
+  outputs: Operand[],
+): Promise<number> {
   const kernel: Kernel = { name: d.shader, dispatches: () => [d] };
-  const op = { name: d.shader } as AnyOp;
-  const call: Call = { inputs, outputs, attrs: {}, device: runner.gpu.traits, params: {} };
+  const call: Call = { inputs, outputs, attrs: {}, device: devices.gpu.traits, params: {} };
   const data = inputs.map((o) => new Float32Array(o.shape[0]));
-  const prepared = await runner.prepare(op, kernel, call, data);
+  const prepared = await prepareKernel(devices, kernel, call, data);
   try {
     const limits = { sampleMs: 20, budgetMs: 600, least: 5, most: 40 };
     return (await sample((n) => prepared.run(n), limits)).min;
@@ -37,8 +55,8 @@ async function fastest(runner: Runner, d: Dispatch, inputs: Operand[], outputs: 
 
 const CHAINS = 24;
 
-async function multiplyAdd(runner: Runner, shader: string, WG: number): Promise<number> {
-  const { software } = runner.gpu.traits;
+async function multiplyAdd(devices: BenchDevices, shader: string, WG: number): Promise<number> {
+  const { software } = devices.gpu.traits;
   const [threads, rounds] = software ? [4096, 2048] : [2 ** 20, 4096];
   const d: Dispatch = {
     shader,
@@ -47,11 +65,11 @@ async function multiplyAdd(runner: Runner, shader: string, WG: number): Promise<
     uniforms: { rounds, x: 0.5, b: 1 },
     grid: [threads / WG, 1, 1],
   };
-  const ms = await fastest(runner, d, [], [operand(threads)]);
+  const ms = await fastest(devices, d, [], [operand(threads)]);
   return (2 * CHAINS * threads * rounds) / ms / 1e6;
 }
 
-async function copy(runner: Runner, WG: number, UNROLL: number): Promise<number> {
+async function copy(devices: BenchDevices, WG: number, UNROLL: number): Promise<number> {
   // Larger than any cache, within the smallest binding that a device may have.
   const total = 2 ** 22;
   const d: Dispatch = {
@@ -61,16 +79,16 @@ async function copy(runner: Runner, WG: number, UNROLL: number): Promise<number>
     uniforms: { total },
     grid: [total / WG / UNROLL, 1, 1],
   };
-  const ms = await fastest(runner, d, [operand(total * 4)], [operand(total * 4)]);
+  const ms = await fastest(devices, d, [operand(total * 4)], [operand(total * 4)]);
   return (2 * 16 * total) / ms / 1e6;
 }
 
 /** The best of several forms of each loop. */
-export async function measureCeilings(runner: Runner): Promise<Ceilings> {
+export async function measureCeilings(devices: BenchDevices): Promise<Ceilings> {
   const flops: number[] = [];
-  for (const shader of ["ceiling_scalar", "ceiling_vec4"]) flops.push(await multiplyAdd(runner, shader, 64));
+  for (const shader of ["ceiling_scalar", "ceiling_vec4"]) flops.push(await multiplyAdd(devices, shader, 64));
   const bytes: number[] = [];
-  for (const [wg, unroll] of runner.gpu.traits.software
+  for (const [wg, unroll] of devices.gpu.traits.software
     ? [
         [8, 16],
         [64, 16],
@@ -79,7 +97,7 @@ export async function measureCeilings(runner: Runner): Promise<Ceilings> {
         [64, 4],
         [256, 4],
       ])
-    bytes.push(await copy(runner, wg, unroll));
+    bytes.push(await copy(devices, wg, unroll));
   return { gflops: Math.max(...flops), gbps: Math.max(...bytes) };
 }
 
@@ -102,13 +120,13 @@ export function busyNote(load: number, cores: number): string | null {
 }
 
 /** The yardstick's call: input gradient of the 1×1 convolution 512→128 at 8×8, batch 8. */
-function calibrationCall(runner: Runner): Call {
+function calibrationCall(devices: BenchDevices): Call {
   const [n, k, c, hw] = [8, 128, 512, 8];
   return {
     inputs: [operand(n, k, hw, hw), operand(k, c, 1, 1)],
     outputs: [operand(n, c, hw, hw)],
     attrs: { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1, size: [hw, hw] },
-    device: runner.gpu.traits,
+    device: devices.gpu.traits,
     params: {},
   };
 }
@@ -134,10 +152,16 @@ export class Calibration {
     this.#prepared = prepared;
   }
 
-  static async open(runner: Runner): Promise<Calibration> {
+  static async open(devices: BenchDevices): Promise<Calibration> {
     const op = opNamed("conv2dInput");
-    const call = calibrationCall(runner);
-    const { prepared } = await prepareVerified(runner, op, calibrationKernel, call, "the calibration kernel");
+    const call = calibrationCall(devices);
+    const { prepared } = await prepareVerified(
+      devices,
+      op,
+      calibrationKernel,
+      call,
+      "the calibration kernel",
+    );
     return new Calibration(prepared);
   }
 

@@ -1,13 +1,14 @@
 // Is a kernel's output what the op's float64 reference says? Per element |got - ref| ≤ 4·u·√terms·mag + builtin
-// (DESIGN §4). The reference of a large call takes seconds, so there it is computed for a seeded choice of rows along
-// the axes that the op says may be cut (pictures, output channels): those rows whole, first and last always among them.
+// (the bound of the op tests). The reference of a large call takes seconds, so there it is computed for a seeded choice of
+// rows along the axes that the op says may be cut (pictures, output channels): those rows whole, first and last always
+// among them.
 
-import { TINY, UNIT } from "../src/core/accuracy.ts";
-import { Generator } from "../src/core/random.ts";
-import { numel, type TypeOf } from "../src/core/shape.ts";
-import { mapArray, type NDArray, ndarray } from "../src/graph/array.ts";
-import type { Attrs } from "../src/graph/node.ts";
-import type { AnyOp, SplitAxis } from "../src/graph/op.ts";
+import { TINY, UNIT } from "../core/accuracy.ts";
+import { Generator } from "../core/random.ts";
+import { numel, type TypeOf } from "../core/shape.ts";
+import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
+import type { Attrs } from "../graph/node.ts";
+import type { AnyOp, SplitAxis } from "../graph/op.ts";
 
 /** What the verification saw. */
 export interface Verified {
@@ -18,22 +19,44 @@ export interface Verified {
   readonly worst: number;
 }
 
+/** Values of an operand in dense order. */
+export interface Values extends TypeOf {
+  readonly data: ArrayLike<number>;
+}
+
 /** FLOPs of the part of a reference that is computed. */
 const BUDGET = 4e6;
 
+/** How far each element of f32 outputs may be from the exact one: 4·u·√terms·mag + builtin. */
+export function allowedError(
+  op: AnyOp,
+  inputs: readonly NDArray[],
+  outputs: readonly NDArray[],
+  attrs: Attrs,
+): Float64Array[] {
+  const scale = 4 * UNIT * Math.sqrt(op.terms?.(inputs, attrs) ?? 1);
+  const abs = () => inputs.map((a) => (a.dtype === "f32" ? mapArray(a, Math.abs) : a));
+  const magnitude = op.magnitude?.(inputs, attrs) ?? op.ref(abs(), attrs);
+  const builtin = op.builtin?.(inputs, outputs, attrs);
+  return outputs.map((y, k) =>
+    y.data.map((_, i) => scale * Math.abs(magnitude[k].data[i]) + (builtin?.[k][i] ?? 0) + TINY),
+  );
+}
+
 /** Elements `indices` of an axis. */
-export function take(a: NDArray, axis: number, indices: readonly number[]): NDArray {
+export function take(a: Values, axis: number, indices: readonly number[]): NDArray {
   const inner = numel(a.shape.slice(axis + 1));
   const outer = numel(a.shape.slice(0, axis));
   const out = new Float64Array(outer * indices.length * inner);
   for (let o = 0; o < outer; o++) {
     indices.forEach((at, i) => {
       const from = (o * a.shape[axis] + at) * inner;
-      out.set(a.data.subarray(from, from + inner), (o * indices.length + i) * inner);
+      const to = (o * indices.length + i) * inner;
+      for (let e = 0; e < inner; e++) out[to + e] = a.data[from + e];
     });
   }
   const shape = a.shape.map((d, i) => (i === axis ? indices.length : d));
-  return ndarray(shape, out, a.dtype);
+  return { shape, dtype: a.dtype, data: out };
 }
 
 /** First, last, and others drawn between them: `count` whole numbers below `extent` in order. */
@@ -66,13 +89,18 @@ function chooseRows(
   return axes.map((axis, i) => ({ axis, indices: choose(axis.extent, counts[i], random) }));
 }
 
-const takeAll = (arrays: readonly NDArray[], cuts: readonly Cut[], side: "inputs" | "outputs"): NDArray[] =>
-  arrays.map((a, k) =>
-    cuts.reduce((now, { axis, indices }) => {
+/** The chosen rows of each operand. */
+function takeAll(arrays: readonly Values[], cuts: readonly Cut[], side: "inputs" | "outputs"): NDArray[] {
+  return arrays.map((a, k) => {
+    const own = cuts.flatMap(({ axis, indices }) => {
       const on = axis[side][k];
-      return on === null || on === undefined ? now : take(now, on, indices);
-    }, a),
-  );
+      return on === null || on === undefined || indices.length === axis.extent ? [] : [{ on, indices }];
+    });
+    const [first, ...rest] = own;
+    if (!first) return ndarray(a.shape, a.data, a.dtype);
+    return rest.reduce((now, { on, indices }) => take(now, on, indices), take(a, first.on, first.indices));
+  });
+}
 
 /** Output axes along which rows can be computed alone. */
 function cuttable(
@@ -85,35 +113,62 @@ function cuttable(
   return axes.filter((a) => a.merge === "concat" && !a.attrs && !a.inputUnits && a.extent > 1);
 }
 
+/** What a call's outputs must be, in all or in chosen rows: computed once, compared with as many kernels as there are. */
+export class Reference {
+  readonly #cuts: readonly Cut[];
+  readonly #want: readonly NDArray[];
+  readonly #allowed: readonly Float64Array[];
+
+  constructor(
+    op: AnyOp,
+    attrs: Attrs,
+    inputs: readonly Values[],
+    outputs: readonly TypeOf[],
+    budget = BUDGET,
+  ) {
+    const { flops } = op.cost(inputs, outputs, attrs);
+    const axes = cuttable(op, inputs, outputs, attrs);
+    this.#cuts = chooseRows(axes, flops, budget, new Generator(1));
+    const ins = takeAll(inputs, this.#cuts, "inputs");
+    this.#want = op.ref(ins, attrs);
+    this.#allowed = allowedError(op, ins, this.#want, attrs);
+  }
+
+  /** Throws an Error that says which element differs. */
+  check(outputs: readonly Values[]): Verified {
+    const got = takeAll(outputs, this.#cuts, "outputs");
+    let worst = 0;
+    this.#want.forEach((w, k) => {
+      for (let i = 0; i < w.data.length; i++) worst = Math.max(worst, this.#error(k, i, got[k].data[i]));
+    });
+    const count = (list: readonly TypeOf[]) => list.reduce((n, a) => n + numel(a.shape), 0);
+    return { compared: count(this.#want), elements: count(outputs), worst };
+  }
+
+  /** The error of one element as a share of what is allowed; throws beyond that. */
+  #error(k: number, i: number, got: number): number {
+    const want = this.#want[k];
+    const exact = want.data[i];
+    // NaN and infinities equal only themselves, and whole numbers are right or wrong.
+    if (!Number.isFinite(exact) && Object.is(got, exact)) return 0;
+    const allowed = want.dtype === "f32" ? this.#allowed[k][i] : 0;
+    const error = Math.abs(got - exact);
+    if (!(error <= allowed)) {
+      throw new Error(
+        `output ${k}: ${got} instead of ${exact} (off by ${error.toExponential(1)}, allowed ${allowed.toExponential(1)})`,
+      );
+    }
+    return allowed > 0 ? error / allowed : 0;
+  }
+}
+
 /** Throws an Error that says which element differs, unless the outputs match the reference of the inputs. */
 export function verify(
   op: AnyOp,
   attrs: Attrs,
-  inputs: readonly NDArray[],
-  outputs: readonly NDArray[],
+  inputs: readonly Values[],
+  outputs: readonly Values[],
   budget = BUDGET,
 ): Verified {
-  const { flops } = op.cost(inputs, outputs, attrs);
-  const cuts = chooseRows(cuttable(op, inputs, outputs, attrs), flops, budget, new Generator(1));
-  const [ins, got] = [takeAll(inputs, cuts, "inputs"), takeAll(outputs, cuts, "outputs")];
-  const want = op.ref(ins, attrs);
-  const abs = ins.map((a) => mapArray(a, Math.abs));
-  const magnitude = op.magnitude?.(ins, attrs) ?? op.ref(abs, attrs);
-  const builtin = op.builtin?.(ins, want, attrs);
-  const scale = 4 * UNIT * Math.sqrt(op.terms?.(ins, attrs) ?? 1);
-  let worst = 0;
-  want.forEach((w, k) => {
-    for (let i = 0; i < w.data.length; i++) {
-      const allowed = scale * Math.abs(magnitude[k].data[i]) + (builtin?.[k][i] ?? 0) + TINY;
-      const error = Math.abs(got[k].data[i] - w.data[i]);
-      if (!(error <= allowed)) {
-        throw new Error(
-          `output ${k}: ${got[k].data[i]} instead of ${w.data[i]} (off by ${error.toExponential(1)}, allowed ${allowed.toExponential(1)})`,
-        );
-      }
-      worst = Math.max(worst, error / allowed);
-    }
-  });
-  const count = (list: readonly TypeOf[]) => list.reduce((n, a) => n + numel(a.shape), 0);
-  return { compared: count(want), elements: count(outputs), worst };
+  return new Reference(op, attrs, inputs, outputs, budget).check(outputs);
 }
