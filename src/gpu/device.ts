@@ -1,7 +1,7 @@
 // Finding a device and keeping it. Dawn's binding (npm `webgpu`) dies with the object that `create` returns, so that
 // object and the adapter stay referenced here until `close`.
 
-import { env } from "../core/env.ts";
+import { env, inNode } from "../core/env.ts";
 import { DeviceError, DeviceLost, messageOf } from "../core/error.ts";
 import type { DeviceTraits } from "../core/traits.ts";
 
@@ -198,10 +198,6 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
     adapter.requestDevice({ label: "thaw", requiredFeatures, requiredLimits }),
   );
   return new Gpu(device, adapter.info, options, [gpu, adapter], true);
-}
-
-function inNode(): boolean {
-  return typeof process === "object" && Boolean(process.versions?.node);
 }
 
 /** The sentence for a page without navigator.gpu, which browsers hide from pages that are not secure. */

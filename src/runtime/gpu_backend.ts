@@ -5,7 +5,7 @@ import { type HostArray, hostArray } from "../core/dtype.ts";
 import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
-import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
+import { type AdapterSummary, adapterName, type Gpu, openDevice } from "../gpu/device.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Cut } from "../graph/cut.ts";
@@ -20,23 +20,16 @@ import {
 } from "../graph/leaf.ts";
 import type { Node } from "../graph/node.ts";
 import type { Plan } from "../schedule/plan.ts";
-import type { RewriteOptions } from "../schedule/rewrites/index.ts";
 import { schedule } from "../schedule/schedule.ts";
 import type { Choices } from "../schedule/select.ts";
 import { cutKey } from "../schedule/work_graph.ts";
 import type { Backend, Run } from "./backend.ts";
+import type { GpuInit } from "./gpu_init.ts";
 import { GpuResults } from "./gpu_results.ts";
 import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
-
-export interface GpuInit extends DeviceOptions {
-  readonly rewrites?: RewriteOptions;
-  /** false: work on frozen state is done again at every run. */
-  readonly hoist?: boolean;
-  /** false: every intermediate keeps memory of its own. */
-  readonly reuseSlots?: boolean;
-  /** Shader texts by file stem, where the files cannot be fetched. */
-  readonly shaders?: ReadonlyMap<string, string>;
-}
+import type { Records } from "./tuning/records.ts";
+import { openStore, type TuningStore } from "./tuning/store.ts";
+import { Tuner } from "./tuning/tuner.ts";
 
 interface StateMemory {
   readonly buffer: DeviceBuffer;
@@ -65,6 +58,7 @@ export class GpuBackend implements Backend, Holder {
   readonly adapter: AdapterSummary;
   readonly gpu: Gpu;
   readonly choices: Choices = new Map();
+  readonly tuner: Tuner;
   readonly #options: GpuInit;
   readonly #devices: Devices;
   readonly #results: GpuResults;
@@ -77,7 +71,12 @@ export class GpuBackend implements Backend, Holder {
   #last: Prepared | null = null;
   readonly #compiledPlans = new Set<WeakRef<Prepared>>();
 
-  constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
+  constructor(
+    gpu: Gpu,
+    sources: ReadonlyMap<string, string>,
+    options: GpuInit,
+    measured: { readonly store: TuningStore | null; readonly records: Records },
+  ) {
     this.gpu = gpu;
     this.adapter = gpu.adapter;
     this.name = adapterName(gpu.adapter);
@@ -92,6 +91,7 @@ export class GpuBackend implements Backend, Holder {
       commander: new Commander(gpu),
       state: (s) => this.#state(s).buffer,
     };
+    this.tuner = new Tuner(this.#devices, options.tune ?? "cached", measured.store, measured.records);
   }
 
   get bindingLimit(): number {
@@ -120,15 +120,28 @@ export class GpuBackend implements Backend, Holder {
 
   /** The plan of a cut, without making it ready. */
   plan(cut: Cut): Plan {
+    return this.#schedule(cut, this.choices);
+  }
+
+  #schedule(cut: Cut, choices: Choices): Plan {
     const { rewrites, hoist, reuseSlots } = this.#options;
     return schedule(cut, {
       device: this.gpu.traits,
       bindingLimit: this.bindingLimit,
-      choices: this.choices,
+      choices,
+      tuned: (op, call) => this.tuner.choice(op, call),
       rewrites,
       hoist,
       reuseSlots,
     });
+  }
+
+  /** The plan of a cut; what it runs is measured first where that is asked for. */
+  async #planned(cut: Cut): Promise<Plan> {
+    // Choices may change what is cut where, and so bring calls that the first plan did not have.
+    for (let round = 0; round < 3 && this.tuner.mode === "on"; round++)
+      if (!(await this.tuner.tune(this.#schedule(cut, new Map(this.choices)), this.choices))) break;
+    return this.plan(cut);
   }
 
   async run(cut: Cut, run: Run, reuse: boolean): Promise<void> {
@@ -167,7 +180,7 @@ export class GpuBackend implements Backend, Holder {
     if (reuse) {
       let known = this.#compiled.get(cut);
       if (!known) {
-        known = await prepare(cut, this.plan(cut), this.#devices);
+        known = await prepare(cut, await this.#planned(cut), this.#devices);
         this.#compiled.set(cut, known);
         for (const r of this.#compiledPlans) if (!r.deref()) this.#compiledPlans.delete(r);
         this.#compiledPlans.add(new WeakRef(known));
@@ -177,7 +190,7 @@ export class GpuBackend implements Backend, Holder {
     const key = cutKey(cut, (node) => leafKey(node, cut));
     let known = this.#plans.get(key);
     if (known) this.#plans.delete(key);
-    else known = await prepare(cut, this.plan(cut), this.#devices);
+    else known = await prepare(cut, await this.#planned(cut), this.#devices);
     this.#plans.set(key, known);
     for (const [old, plan] of this.#plans) {
       if (this.#plans.size <= MAX_PLANS) break;
@@ -314,5 +327,8 @@ function leafKey(node: Node, cut: Cut): string {
 export async function openGpu(options: GpuInit): Promise<GpuBackend> {
   // Before the device, which nobody would close if they could not be had.
   const sources = options.shaders ?? (await loadShaders());
-  return new GpuBackend(await openDevice(options), sources, options);
+  const gpu = await openDevice(options);
+  const store = options.tune === "off" ? null : await openStore(gpu.adapter, gpu.traits);
+  const records = (await store?.read()) ?? new Map();
+  return new GpuBackend(gpu, sources, options, { store, records });
 }

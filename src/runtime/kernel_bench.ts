@@ -6,7 +6,7 @@
 import { type HostArray, viewBytes } from "../core/dtype.ts";
 import { numel } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer, type Gpu } from "../gpu/buffers.ts";
-import { type Command, Commander } from "../gpu/commands.ts";
+import { Commander, type DispatchCommand } from "../gpu/commands.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
 import { packUniforms, shaderInfo } from "../gpu/shader.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
@@ -103,7 +103,7 @@ export class PlacedCall {
     };
     const output = (k: number) => collect(d, call.outputs[k], this.#outputs[k]);
     try {
-      const commands: Command[] = [];
+      const commands: DispatchCommand[] = [];
       for (const dispatch of kernel.dispatches(call))
         commands.push(await command(d, kernel.name, dispatch, bufferOf, own));
       return new ReadyKernel(d, commands, own, reset, output);
@@ -124,12 +124,12 @@ export class ReadyKernel {
   readonly reset: () => void;
   readonly output: (index: number) => Promise<Output>;
   readonly #d: BenchDevices;
-  readonly #commands: readonly Command[];
+  readonly #commands: readonly DispatchCommand[];
   readonly #own: readonly DeviceBuffer[];
 
   constructor(
     devices: BenchDevices,
-    commands: readonly Command[],
+    commands: readonly DispatchCommand[],
     own: readonly DeviceBuffer[],
     reset: () => void,
     output: (index: number) => Promise<Output>,
@@ -150,15 +150,15 @@ export class ReadyKernel {
 
   /** Ms of one run, the mean of that many in a row: by the device's clock where it has one, else by the host's. */
   async time(repeats: number): Promise<number> {
-    const ms = await this.#d.commander.timed(this.#repeated(repeats));
+    const ms = await this.#d.commander.span(this.#repeated(repeats));
     this.#d.gpu.check();
-    if (ms) return ms.reduce((a, b) => a + b, 0) / repeats;
+    if (ms !== null) return ms / repeats;
     const began = performance.now();
     await this.run(repeats);
     return (performance.now() - began) / repeats;
   }
 
-  #repeated(repeats: number): Command[] {
+  #repeated(repeats: number): DispatchCommand[] {
     return Array.from({ length: repeats }, () => this.#commands).flat();
   }
 
@@ -174,7 +174,7 @@ async function command(
   dispatch: Dispatch,
   bufferOf: (b: Bound) => DeviceBuffer,
   own: DeviceBuffer[],
-): Promise<Command> {
+): Promise<DispatchCommand> {
   const { shader, params, types, hooks, bind, uniforms, grid } = dispatch;
   const pipeline = await d.pipelines.get(shader, { params, types, hooks }, Object.keys(bind));
   const info = shaderInfo(shader, d.pipelines.sources);

@@ -1,0 +1,67 @@
+// Which of several right kernels is the fastest: all in turn, round after round, so that whatever else the machine does
+// falls on all of them alike; what is clearly slower leaves early.
+
+import type { ReadyKernel } from "../kernel_bench.ts";
+
+export interface Racer {
+  readonly ready: Pick<ReadyKernel, "time">;
+  /** Ms of one run. */
+  readonly samples: number[];
+}
+
+/** A sample repeats the work until it takes about this long. */
+const SAMPLE_MS = 4;
+const REPEATS = 512;
+
+/** Rounds of samples, and how long they may take together once there are enough. */
+const LEAST = 3;
+const MOST = 9;
+const BUDGET_MS = 250;
+
+/** How much slower than the fastest so far a kernel may be after each round; then as after the last. */
+const LEAVES = [6, 1.5, 1.2];
+
+/** Two single runs this long tell enough: such a kernel leaves before the first round, if it is so much slower. */
+const LONG_MS = 20;
+const FAR = 4;
+
+export const lowest = (r: Racer): number => Math.min(...r.samples);
+
+/** The middle sample, the lower of two. */
+export function middle(r: Racer): number {
+  const sorted = [...r.samples].sort((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)];
+}
+
+/** Fills the samples. The first racer stays longest: what the others gain is measured by it. */
+export async function race(
+  racers: readonly Racer[],
+  now: () => number = () => performance.now(),
+): Promise<void> {
+  const once = new Map<Racer, number>();
+  for (const r of racers) {
+    const ms = await r.ready.time(1);
+    once.set(r, ms > LONG_MS ? Math.min(ms, await r.ready.time(1)) : ms);
+  }
+  const shortest = Math.min(...once.values());
+  let running = racers.filter((r) => {
+    const ms = once.get(r) as number;
+    if (r === racers[0] || ms <= Math.max(LONG_MS, FAR * shortest)) return true;
+    r.samples.push(ms);
+    return false;
+  });
+  const began = now();
+  for (let round = 0; round < MOST; round++) {
+    if (round >= LEAST && (running.length === 1 || now() - began > BUDGET_MS)) break;
+    // Another program may have been in the way of the first run: the fastest one says how often to repeat.
+    for (const r of running)
+      r.samples.push(await r.ready.time(repeatsFor(Math.min(once.get(r) as number, lowest(r)))));
+    const fastest = Math.min(...running.map(lowest));
+    const factor = LEAVES[Math.min(round, LEAVES.length - 1)];
+    const first = round < LEAST - 1 ? Number.POSITIVE_INFINITY : FAR;
+    running = running.filter((r) => lowest(r) <= fastest * (r === racers[0] ? first : factor));
+  }
+}
+
+const repeatsFor = (once: number): number =>
+  Math.max(1, Math.min(REPEATS, Math.round(SAMPLE_MS / Math.max(once, 1e-3))));
