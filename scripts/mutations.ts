@@ -258,9 +258,9 @@ const REWRITTEN: readonly Mutation[] = [
 
 const TUNED: readonly Mutation[] = [
   {
-    name: "tuner-unverified",
+    name: "tuner-winner-unverified",
     file: "src/runtime/tuning/tune_call.ts",
-    from: "const why = found.get(ready) ?? null;",
+    from: "const why = entry ? await whole.objection(entry.ready) : null;",
     to: "const why: string | null = null;",
     tests: ["test/dawn/tune.test.ts"],
     only: "^the tuner ",

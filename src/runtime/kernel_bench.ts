@@ -53,14 +53,17 @@ export class PlacedCall {
   readonly #d: BenchDevices;
   readonly #inputs: readonly DeviceBuffer[];
   readonly #outputs: readonly DeviceBuffer[];
+  /** The outputs' buffers poisoned, as they are before a run. */
+  readonly #blank: readonly Uint32Array[];
   #data: readonly HostArray[] = [];
 
   constructor(devices: BenchDevices, call: PlacedOperands, inputs: readonly HostArray[]) {
     this.#d = devices;
     this.call = call;
-    const buffer = (o: Operand) => devices.buffers.storage("operand", 4 * words(o));
+    const buffer = (o: Operand) => devices.buffers.storage("operand", 4 * wordsOf(o));
     this.#inputs = call.inputs.map(buffer);
     this.#outputs = call.outputs.map(buffer);
+    this.#blank = call.outputs.map((o) => laidOut(o, null, POISON));
     this.fill(inputs);
   }
 
@@ -76,7 +79,8 @@ export class PlacedCall {
   #reset(kernel: Kernel): void {
     this.call.outputs.forEach((o, k) => {
       const from = kernel.inPlace?.find(([out]) => out === k);
-      this.#d.buffers.write(this.#outputs[k], 0, laidOut(o, from ? this.#data[from[1]] : null, POISON));
+      const words = from ? laidOut(o, this.#data[from[1]], POISON) : this.#blank[k];
+      this.#d.buffers.write(this.#outputs[k], 0, words);
     });
   }
 
@@ -193,7 +197,7 @@ async function command(
 /** Elements from the beginning of an operand's buffer to its end, with a margin behind it. */
 const length = (o: Operand): number => o.offset + (o.shape.length === 0 ? 1 : o.shape[0] * o.batchStride) + 8;
 
-const words = (o: Operand): number => (o.dtype === "u8" ? Math.ceil(length(o) / 4) : length(o));
+const wordsOf = (o: Operand): number => (o.dtype === "u8" ? Math.ceil(length(o) / 4) : length(o));
 
 /** Calls `f` for every row of axis 0: where it is in dense order, where it lies, how long it is. */
 function forEachRow(o: Operand, f: (flat: number, at: number, count: number) => void): void {
@@ -204,7 +208,7 @@ function forEachRow(o: Operand, f: (flat: number, at: number, count: number) => 
 
 /** The buffer's contents: the filling everywhere, the data (if any) inside the view. */
 function laidOut(o: Operand, data: HostArray | null, filling: number): Uint32Array {
-  const all = new Uint32Array(words(o)).fill(filling);
+  const all = new Uint32Array(wordsOf(o)).fill(filling);
   if (!data) return all;
   const bytes = o.dtype === "u8";
   const into = bytes ? new Uint8Array(all.buffer) : all;

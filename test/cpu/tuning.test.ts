@@ -9,7 +9,7 @@ import "../../src/ops/index.ts";
 import { defaultTune } from "../../src/runtime/options.ts";
 import { FileStore } from "../../src/runtime/tuning/file_store.node.ts";
 import { operandSpecs, realOperands, wholeOperands } from "../../src/runtime/tuning/operands.ts";
-import { lowest, middle, type Racer, race } from "../../src/runtime/tuning/race.ts";
+import { isHopeless, lowest, middle, type Racer, race, single } from "../../src/runtime/tuning/race.ts";
 import type { CallRecord } from "../../src/runtime/tuning/records.ts";
 
 const traits = { software: true, subgroups: true, maxWorkgroups: 65_535, maxInvocations: 256 };
@@ -135,34 +135,46 @@ describe("the file of measurements", () => {
 });
 
 describe("a race", () => {
-  /** A kernel of that many ms, and what others do to its samples. */
-  const racer = (ms: number, disturbed: (sample: number) => number = () => 1): Racer & { runs: number[] } => {
+  /** A kernel of that many ms, what others do to its samples, and how often it was run in each. */
+  const racer = (ms: number, disturbed: (sample: number) => number = () => 1, once = ms) => {
     const runs: number[] = [];
     const time = async (n: number) => {
       runs.push(n);
       return ms * disturbed(runs.length);
     };
-    return { ready: { time }, samples: [], runs };
+    return { ready: { time }, once, samples: [], runs } satisfies Racer & { runs: number[] } as Racer & {
+      runs: number[];
+    };
   };
 
   it("drops what is clearly slower early and times the others on", async () => {
-    const [own, near, slow, far] = [racer(1), racer(0.95), racer(1.7), racer(500)];
+    const [own, near, slow, far] = [racer(1), racer(0.95), racer(1.7), racer(50)];
     await race([own, near, slow, far]);
-    expect(far.runs).toEqual([1, 1]);
+    expect([far.runs, far.samples]).toEqual([[], [50]]);
     expect(slow.samples).toHaveLength(2);
     expect(own.samples.length).toBe(near.samples.length);
     expect(near.samples.length).toBeGreaterThan(3);
-    expect(near.runs.slice(1)).toEqual(near.samples.map(() => 4));
+    expect(near.runs).toEqual(near.samples.map(() => 4));
   });
 
-  it("is not lost by a first run that somebody disturbed, nor is the first racer's", async () => {
-    const first = (n: number) => (n === 1 ? 20 : n === 2 ? 5 : 1);
-    const [own, other] = [racer(0.4, first), racer(0.2, first)];
+  it("is not lost by a run that somebody disturbed, nor is the first racer's", async () => {
+    const first = (n: number) => (n === 1 ? 5 : 1);
+    const [own, other] = [racer(0.4, first, 200), racer(0.2, first, 4)];
     await race([own, other, racer(0.3)]);
     expect(own.samples.length).toBeGreaterThan(2);
     expect(lowest(own)).toBeCloseTo(0.4);
     expect(lowest(other)).toBeCloseTo(0.2);
+    expect(own.runs.slice(0, 2)).toEqual([1, 2]);
     expect(middle({ ...own, samples: [3, 1, 2, 9] })).toBe(2);
+  });
+
+  it("a single run is repeated where it is long and may yet matter", async () => {
+    const [short, long, far] = [racer(1), racer(9, (n) => (n === 1 ? 2 : 1)), racer(90)];
+    expect(await single(short.ready, 1)).toBe(1);
+    expect(await single(long.ready, 4)).toBe(9);
+    expect(await single(far.ready, 4)).toBe(90);
+    expect([short, long, far].map((r) => r.runs.length)).toEqual([1, 2, 1]);
+    expect([isHopeless(4, 0.1), isHopeless(33, 4), isHopeless(31, 4)]).toEqual([false, true, false]);
   });
 
   it("ends when its time is up", async () => {

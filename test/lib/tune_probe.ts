@@ -1,5 +1,6 @@
-// An op to try the tuner on: y = 2·x by kernels of which one is slow, one fast, and one faster still but wrong in a single
-// element far from the ends. By its score the slow one is chosen.
+// An op to try the tuner on: y = 2·x by kernels of which one is slow, one fast, and two are faster still but wrong: one in
+// the first element, one in a single element of a row that the reference is not computed for. By its score the slow one
+// is chosen.
 
 import { numel } from "../../src/core/shape.ts";
 import { loadShaders } from "../../src/gpu/shader_source.ts";
@@ -48,12 +49,10 @@ const dispatch = (c: Call, LOOPS: number, body?: string): Dispatch[] => {
 };
 
 const kernels: Kernel[] = [
-  { name: "slow", score: () => 1, dispatches: (c) => dispatch(c, 3000) },
-  { name: "fast", space: { LOOPS: [300, 30] }, dispatches: (c) => dispatch(c, c.params.LOOPS) },
-  {
-    name: "wrong",
-    dispatches: (c) => dispatch(c, 1, "return select(2.0, 2.001, i == 1500u) * v;"),
-  },
+  { name: "slow", score: () => 1, dispatches: (c) => dispatch(c, 40_000) },
+  { name: "fast", space: { LOOPS: [10_000, 2500] }, dispatches: (c) => dispatch(c, c.params.LOOPS) },
+  { name: "wrong", dispatches: (c) => dispatch(c, 2, "return 2.0 * v + select(0.0, 1.0, i == 0u);") },
+  { name: "sly", dispatches: (c) => dispatch(c, 1, "return 2.0 * v + select(0.0, 1.0, i == 1605u);") },
 ];
 
 defineOp({
@@ -61,7 +60,8 @@ defineOp({
   infer: ([x]) => [x],
   ref: ([x]) => [{ ...x, data: x.data.map((v) => 2 * v) }],
   exact: true,
-  cost: ([x]) => ({ flops: numel(x.shape) }),
+  cost: ([x]) => ({ flops: 1e4 * numel(x.shape) }),
+  split: ([x]) => [{ extent: x.shape[0], inputs: [0], outputs: [0], merge: "concat" }],
   kernels,
   samples: [{ inputs: [{ shape: [3] }] }],
 });

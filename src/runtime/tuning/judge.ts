@@ -1,9 +1,10 @@
-// Is a contender right for the call? On real operands its outputs are compared with the op's float64 reference within
-// the bound of the op tests, whole or in chosen rows. Where the op is exact they must also be, on small whole numbers and
-// in every element, those of the baseline. Nothing may be left unwritten or written beside an output.
+// Is a contender right for the call? First, on real operands, its outputs are compared with the op's float64 reference
+// within the bound of the op tests, whole or in chosen rows. Then, where the op is exact, what is about to win must have
+// on small whole numbers, in every element, what the baseline has. Nothing may be left unwritten or written beside an
+// output.
 
 import { type HostArray, hostArray } from "../../core/dtype.ts";
-import { messageOf } from "../../core/error.ts";
+import { DeviceLost, messageOf } from "../../core/error.ts";
 import type { AnyOp, InputSpec } from "../../graph/op.ts";
 import type { PlacedCall, ReadyKernel } from "../kernel_bench.ts";
 import { Reference, type Values } from "../verify.ts";
@@ -14,47 +15,83 @@ import { realOperands, wholeOperands } from "./operands.ts";
 const ROWS = 4e6;
 const WHOLE = 6.4e7;
 
-/** Whole numbers below this are exact in f32, and so is any sum of them that does not exceed it. */
+/** Whole numbers up to this are exact in f32, and so is any sum of them that does not exceed it. */
 const EXACT = 2 ** 24;
 
 const isExact = (op: AnyOp, call: Bare) =>
   typeof op.exact === "function" ? op.exact(call.attrs) : (op.exact ?? false);
 
-/** Why each of the kernels is wrong; null for those that are right. */
-export async function judge<K extends ReadyKernel>(
-  op: AnyOp,
-  placed: PlacedCall,
-  specs: readonly InputSpec[],
-  kernels: readonly K[],
-  baseline: K | null,
-): Promise<Map<K, string | null>> {
-  const { call } = placed;
-  const exact = isExact(op, call);
-  const inputs = realOperands(call, specs);
-  placed.fill(inputs);
-  const reference = new Reference(
-    op,
-    call.attrs,
-    valuesOf(call.inputs, inputs),
-    call.outputs,
-    exact ? ROWS : WHOLE,
-  );
-  const found = new Map<K, string | null>();
-  for (const k of kernels) found.set(k, await objection(k, call, (outputs) => void reference.check(outputs)));
-  const standard = baseline && found.get(baseline) === null ? baseline : null;
-  if (exact && standard) await compareWhole(op, placed, specs, standard, found);
-  return found;
+/** What is wrong with a kernel; null when nothing is seen. */
+export type Objection = string | null;
+
+/** Compares kernels with the op's reference on real operands. */
+export class RowCheck {
+  readonly #call: Bare;
+  readonly #reference: Reference;
+
+  constructor(op: AnyOp, placed: PlacedCall, specs: readonly InputSpec[]) {
+    const { call } = placed;
+    const inputs = realOperands(call, specs);
+    placed.fill(inputs);
+    this.#call = call;
+    const values = valuesOf(call.inputs, inputs);
+    this.#reference = new Reference(op, call.attrs, values, call.outputs, isExact(op, call) ? ROWS : WHOLE);
+  }
+
+  objection(kernel: ReadyKernel): Promise<Objection> {
+    return objectionOf(kernel, this.#call, (outputs) => void this.#reference.check(outputs));
+  }
+}
+
+/** Compares kernels with the standard, in every element, on whole numbers; says nothing where the op is not exact. */
+export class WholeCheck {
+  readonly #op: AnyOp;
+  readonly #placed: PlacedCall;
+  readonly #specs: readonly InputSpec[];
+  readonly #standard: ReadyKernel | null;
+  #want: { readonly whole: readonly HostArray[]; readonly outputs: readonly Values[] } | null = null;
+  #exact: boolean | null = null;
+
+  constructor(
+    op: AnyOp,
+    placed: PlacedCall,
+    specs: readonly InputSpec[],
+    /** A kernel that the reference has found right. */
+    standard: ReadyKernel | null,
+  ) {
+    this.#op = op;
+    this.#placed = placed;
+    this.#specs = specs;
+    this.#standard = isExact(op, placed.call) ? standard : null;
+  }
+
+  async objection(kernel: ReadyKernel): Promise<Objection> {
+    const standard = this.#standard;
+    if (!standard || kernel === standard || this.#exact === false) return null;
+    const { call } = this.#placed;
+    if (!this.#want) {
+      const whole = wholeOperands(this.#op, call, this.#specs);
+      this.#placed.fill(whole);
+      this.#want = { whole, outputs: await outputsOf(standard, call) };
+    }
+    const { whole, outputs } = this.#want;
+    const why = await objectionOf(kernel, call, (got) => checkSame(got, outputs));
+    if (why === null) return null;
+    this.#exact ??= await sumsAreExact(this.#placed, whole, standard);
+    this.#placed.fill(whole);
+    return this.#exact ? why : null;
+  }
 }
 
 const valuesOf = (types: Bare["inputs"], data: readonly HostArray[]): Values[] =>
   types.map((o, i) => ({ shape: o.shape, dtype: o.dtype, data: data[i] }));
 
-async function outputsOf(k: ReadyKernel, call: Bare): Promise<Values[]> {
-  k.reset();
-  await k.run();
+async function outputsOf(kernel: ReadyKernel, call: Bare): Promise<Values[]> {
+  kernel.reset();
+  await kernel.run();
   const out: HostArray[] = [];
   for (const at of call.outputs.keys()) {
-    const { data, unwritten, spilled } = await k.output(at);
+    const { data, unwritten, spilled } = await kernel.output(at);
     if (unwritten > 0) throw new Error(`output ${at}: ${unwritten} elements were never written`);
     if (spilled > 0) throw new Error(`output ${at}: ${spilled} elements beside it were overwritten`);
     out.push(data);
@@ -63,39 +100,18 @@ async function outputsOf(k: ReadyKernel, call: Bare): Promise<Values[]> {
 }
 
 /** What `check` finds wrong with the kernel's outputs. */
-async function objection(
-  k: ReadyKernel,
+async function objectionOf(
+  kernel: ReadyKernel,
   call: Bare,
   check: (outputs: readonly Values[]) => void,
-): Promise<string | null> {
+): Promise<Objection> {
   try {
-    check(await outputsOf(k, call));
+    check(await outputsOf(kernel, call));
     return null;
   } catch (error) {
+    if (error instanceof DeviceLost) throw error;
     return messageOf(error);
   }
-}
-
-/** Finds those that differ from the standard anywhere on whole numbers. */
-async function compareWhole<K extends ReadyKernel>(
-  op: AnyOp,
-  placed: PlacedCall,
-  specs: readonly InputSpec[],
-  standard: K,
-  found: Map<K, string | null>,
-): Promise<void> {
-  const { call } = placed;
-  const whole = wholeOperands(op, call, specs);
-  placed.fill(whole);
-  const want = await outputsOf(standard, call);
-  const differing: [K, string][] = [];
-  for (const [k, why] of found) {
-    if (why !== null || k === standard) continue;
-    const other = await objection(k, call, (outputs) => checkSame(outputs, want));
-    if (other !== null) differing.push([k, other]);
-  }
-  if (differing.length === 0 || !(await sumsAreExact(placed, whole, standard))) return;
-  for (const [k, why] of differing) found.set(k, why);
 }
 
 function checkSame(got: readonly Values[], want: readonly Values[]): void {
@@ -108,7 +124,7 @@ function checkSame(got: readonly Values[], want: readonly Values[]): void {
   });
 }
 
-/** Whether no sum of these operands can have been rounded: the sums of their magnitudes are below 2²⁴. */
+/** Whether no sum of these operands can have been rounded: the sums of their magnitudes are at most 2²⁴. */
 async function sumsAreExact(
   placed: PlacedCall,
   whole: readonly HostArray[],

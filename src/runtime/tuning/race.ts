@@ -5,7 +5,9 @@ import type { ReadyKernel } from "../kernel_bench.ts";
 
 export interface Racer {
   readonly ready: Pick<ReadyKernel, "time">;
-  /** Ms of one run. */
+  /** Ms of a single run, as `single` found it. */
+  readonly once: number;
+  /** Ms of one run in each sample. */
   readonly samples: number[];
 }
 
@@ -21,9 +23,21 @@ const BUDGET_MS = 250;
 /** How much slower than the fastest so far a kernel may be after each round; then as after the last. */
 const LEAVES = [6, 1.5, 1.2];
 
-/** Two single runs this long tell enough: such a kernel leaves before the first round, if it is so much slower. */
-const LONG_MS = 20;
-const FAR = 4;
+/** Single runs this long tell enough: such a kernel leaves before the first round, if it is so much slower. */
+const LONG_MS = 5;
+const FAR = 3;
+
+/** So much slower than the fastest no kernel becomes by another point of its space, nor by a second run. */
+const HOPELESS = 8;
+
+export const isHopeless = (once: number, shortest: number): boolean =>
+  once > Math.max(LONG_MS, HOPELESS * shortest);
+
+/** Ms of a single run; a long one that may yet matter is run again, as another program may have been in its way. */
+export async function single(ready: Racer["ready"], shortest: number): Promise<number> {
+  const ms = await ready.time(1);
+  return ms <= LONG_MS || isHopeless(ms, shortest) ? ms : Math.min(ms, await ready.time(1));
+}
 
 export const lowest = (r: Racer): number => Math.min(...r.samples);
 
@@ -38,24 +52,17 @@ export async function race(
   racers: readonly Racer[],
   now: () => number = () => performance.now(),
 ): Promise<void> {
-  const once = new Map<Racer, number>();
-  for (const r of racers) {
-    const ms = await r.ready.time(1);
-    once.set(r, ms > LONG_MS ? Math.min(ms, await r.ready.time(1)) : ms);
-  }
-  const shortest = Math.min(...once.values());
+  const shortest = Math.min(...racers.map((r) => r.once));
   let running = racers.filter((r) => {
-    const ms = once.get(r) as number;
-    if (r === racers[0] || ms <= Math.max(LONG_MS, FAR * shortest)) return true;
-    r.samples.push(ms);
+    if (r === racers[0] || r.once <= Math.max(LONG_MS, FAR * shortest)) return true;
+    r.samples.push(r.once);
     return false;
   });
   const began = now();
   for (let round = 0; round < MOST; round++) {
     if (round >= LEAST && (running.length === 1 || now() - began > BUDGET_MS)) break;
     // Another program may have been in the way of the first run: the fastest one says how often to repeat.
-    for (const r of running)
-      r.samples.push(await r.ready.time(repeatsFor(Math.min(once.get(r) as number, lowest(r)))));
+    for (const r of running) r.samples.push(await r.ready.time(repeatsFor(Math.min(r.once, lowest(r)))));
     const fastest = Math.min(...running.map(lowest));
     const factor = LEAVES[Math.min(round, LEAVES.length - 1)];
     const first = round < LEAST - 1 ? Number.POSITIVE_INFINITY : FAR;

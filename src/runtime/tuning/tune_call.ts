@@ -1,16 +1,21 @@
-// Measures one call: makes every contender ready on operands of its own, has each judged, and lets the right ones race.
+// Measures one call: makes every contender ready on operands of its own, lets those race that the reference finds right,
+// and looks at what is about to win once more.
 
 import { DeviceLost, messageOf } from "../../core/error.ts";
-import type { AnyOp } from "../../graph/op.ts";
+import type { AnyOp, InputSpec, Kernel } from "../../graph/op.ts";
 import { type BenchDevices, PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
 import type { Bare, Contender } from "./contenders.ts";
-import { judge } from "./judge.ts";
+import { RowCheck, WholeCheck } from "./judge.ts";
 import { operandSpecs, realOperands } from "./operands.ts";
-import { lowest, middle, type Racer, race } from "./race.ts";
+import { isHopeless, lowest, middle, type Racer, race, single } from "./race.ts";
 import type { CallRecord, Measured, Verdict } from "./records.ts";
 
-/** A gain below this share is noise: the heuristic's choice stays. */
+/**
+ * A gain below this share is noise, and one below the cost of a dispatch (in ms, on a software device and on a real one)
+ * is not worth a pipeline of its own: the heuristic's choice stays.
+ */
 const LEAST_GAIN = 0.03;
+const LEAST_MS = [0.02, 0.002] as const;
 
 /** The baseline computes one output after another: FLOPs per ms, on a software device and on a real one, at worst. */
 const SLOW = [5e5, 5e7] as const;
@@ -18,7 +23,7 @@ const SLOW = [5e5, 5e7] as const;
 /** A baseline that would take longer than this is not run. */
 const HOPELESS_MS = 1000;
 
-const failed = (c: Contender, verdict: Verdict, why?: string): Measured => ({
+const noted = (c: Contender, verdict: Verdict, why?: string): Measured => ({
   kernel: c.kernel.name,
   params: c.params,
   hash: c.hash,
@@ -36,7 +41,7 @@ function hopeless(op: AnyOp, call: Bare): string | null {
   return ms > HOPELESS_MS ? `estimated at ${(ms / 1000).toFixed(1)} s` : null;
 }
 
-interface Entry {
+interface Entry extends Racer {
   readonly contender: Contender;
   readonly ready: ReadyKernel;
 }
@@ -57,80 +62,114 @@ export async function tuneCall(
   device.pushErrorScope("out-of-memory");
   const placed = new PlacedCall(devices, call, realOperands(call, specs));
   const full = await device.popErrorScope();
-  const entries: Entry[] = [];
   try {
-    if (full) return null;
-    const measured = new Map<Contender, Measured>();
-    const isBaseline = (c: Contender) => c.kernel === op.kernels[0];
-    for (const c of contenders) {
-      const why = isBaseline(c) && c !== contenders[0] ? hopeless(op, call) : null;
-      if (why !== null) measured.set(c, failed(c, "hopeless", why));
-      else await prepared(placed, c, entries, measured);
-    }
-    const standard = entries.find((e) => isBaseline(e.contender)) ?? entries[0];
-    const found = await judge(
-      op,
-      placed,
-      specs,
-      entries.map((e) => e.ready),
-      standard?.ready ?? null,
-    );
-    const right = entries.filter(({ contender, ready }) => {
-      const why = found.get(ready) ?? null;
-      if (why !== null) measured.set(contender, failed(contender, "wrong", why));
-      return why === null;
-    });
-    await timeAll(right, measured);
-    return recordOf(contenders, measured);
+    return full ? null : await new Trial(op, placed, specs).run(contenders);
   } finally {
-    for (const e of entries) e.ready.close();
     placed.close();
   }
 }
 
-/** Makes a contender ready, or notes what the device says against it. */
-async function prepared(
-  placed: PlacedCall,
-  contender: Contender,
-  entries: Entry[],
-  measured: Map<Contender, Measured>,
-): Promise<void> {
-  try {
-    entries.push({ contender, ready: await placed.prepare(contender.kernel, contender.params) });
-  } catch (error) {
-    if (error instanceof DeviceLost) throw error;
-    measured.set(contender, failed(contender, "failed", messageOf(error).split("\n")[0]));
+/** All contenders of one call, from making them ready to what is said of each. */
+class Trial {
+  readonly #op: AnyOp;
+  readonly #placed: PlacedCall;
+  readonly #specs: readonly InputSpec[];
+  readonly #measured = new Map<Contender, Measured>();
+  /** Those that the reference found right. */
+  readonly #right: Entry[] = [];
+  /** Kernels far behind at their own point: their other points are not tried. */
+  readonly #behind = new Map<Kernel, string>();
+  readonly #ready: ReadyKernel[] = [];
+
+  constructor(op: AnyOp, placed: PlacedCall, specs: readonly InputSpec[]) {
+    this.#op = op;
+    this.#placed = placed;
+    this.#specs = specs;
+  }
+
+  async run(contenders: readonly Contender[]): Promise<CallRecord> {
+    const rows = new RowCheck(this.#op, this.#placed, this.#specs);
+    try {
+      for (const c of contenders) {
+        const why = c === contenders[0] ? null : this.#hopeless(c);
+        if (why !== null) this.#measured.set(c, noted(c, "hopeless", why));
+        else await this.#try(c, rows);
+      }
+      if (this.#right.length > 0) await race(this.#right);
+      for (const e of this.#right) this.#measured.set(e.contender, timed(e));
+      return await this.#decide(contenders);
+    } finally {
+      for (const k of this.#ready) k.close();
+    }
+  }
+
+  /** Why a contender is not even tried; null where it is. */
+  #hopeless({ kernel }: Contender): string | null {
+    const isBaseline = kernel === this.#op.kernels[0];
+    return this.#behind.get(kernel) ?? (isBaseline ? hopeless(this.#op, this.#placed.call) : null);
+  }
+
+  /** Makes a contender ready, has it judged and runs it alone; or notes what is against it. */
+  async #try(c: Contender, rows: RowCheck): Promise<void> {
+    const note = (verdict: Verdict, why: string) => this.#measured.set(c, noted(c, verdict, why));
+    try {
+      const ready = await this.#placed.prepare(c.kernel, c.params);
+      this.#ready.push(ready);
+      const why = await rows.objection(ready);
+      if (why !== null) {
+        note("wrong", why);
+        return;
+      }
+      const shortest = Math.min(...this.#right.map((e) => e.once));
+      const once = await single(ready, shortest);
+      this.#right.push({ contender: c, ready, once, samples: [] });
+      if (isHopeless(once, shortest))
+        this.#behind.set(c.kernel, `${(once / shortest).toFixed(0)} times as slow at another point`);
+    } catch (error) {
+      if (error instanceof DeviceLost) throw error;
+      note("failed", messageOf(error).split("\n")[0]);
+    }
+  }
+
+  /** The best that is also right in every element: what is found wrong there leaves, and the next is looked at. */
+  async #decide(contenders: readonly Contender[]): Promise<CallRecord> {
+    const { call } = this.#placed;
+    const right = this.#right;
+    const standard = right.find((e) => e.contender.kernel === this.#op.kernels[0]) ?? right[0];
+    const whole = new WholeCheck(this.#op, this.#placed, this.#specs, standard?.ready ?? null);
+    for (;;) {
+      const list = contenders.map((c) => this.#measured.get(c) as Measured);
+      const best = fastest(list, LEAST_MS[call.device.software ? 0 : 1]);
+      const entry = right.find((e) => this.#measured.get(e.contender) === best);
+      const why = entry ? await whole.objection(entry.ready) : null;
+      if (!entry || why === null) return recordOf(list, best);
+      this.#measured.set(entry.contender, noted(entry.contender, "wrong", why));
+    }
   }
 }
 
-async function timeAll(entries: readonly Entry[], measured: Map<Contender, Measured>): Promise<void> {
-  const racers = entries.map(({ ready }): Racer => ({ ready, samples: [] }));
-  if (racers.length > 0) await race(racers);
-  entries.forEach(({ contender: c }, i) => {
-    measured.set(c, {
-      kernel: c.kernel.name,
-      params: c.params,
-      hash: c.hash,
-      verdict: "timed",
-      ms: lowest(racers[i]),
-      median: middle(racers[i]),
-      samples: racers[i].samples.length,
-    });
-  });
+const timed = (e: Entry): Measured => ({
+  ...noted(e.contender, "timed"),
+  ms: lowest(e),
+  median: middle(e),
+  samples: e.samples.length,
+});
+
+/** The fastest, unless what would be chosen anyway, the first, is as good by its best sample or by its middle one. */
+function fastest(list: readonly Measured[], leastMs: number): Measured {
+  const time = (ms: number | null) => ms ?? Number.POSITIVE_INFINITY;
+  const first = list.reduce((best, m) => (time(m.ms) < time(best.ms) ? m : best));
+  const own = list[0];
+  const gains = (a: number | null, b: number | null) =>
+    time(a) <= Math.min((1 - LEAST_GAIN) * time(b), time(b) - leastMs);
+  return gains(first.ms, own.ms) && gains(first.median, own.median) ? first : own;
 }
 
-/** The fastest, unless what would be chosen anyway is as good within the noise: by its best sample or its middle one. */
-function recordOf(contenders: readonly Contender[], measured: ReadonlyMap<Contender, Measured>): CallRecord {
-  const list = contenders.map((c) => measured.get(c) as Measured);
-  const time = (ms: number | null) => ms ?? Number.POSITIVE_INFINITY;
-  const fastest = list.reduce((best, m) => (time(m.ms) < time(best.ms) ? m : best));
-  const own = list[0];
-  const gains = (a: number | null, b: number | null) => time(a) <= (1 - LEAST_GAIN) * time(b);
-  const best = gains(fastest.ms, own.ms) && gains(fastest.median, own.median) ? fastest : own;
+function recordOf(list: readonly Measured[], best: Measured): CallRecord {
   const choice = ({ kernel, params }: Measured) => ({ kernel, params });
   return {
     best: best.verdict === "timed" ? choice(best) : null,
-    own: choice(own),
+    own: choice(list[0]),
     measured: list,
     at: new Date().toISOString(),
   };

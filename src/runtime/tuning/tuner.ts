@@ -70,6 +70,13 @@ export class Tuner {
     return c !== null && measurementOf(record, choiceOf(c))?.hash === c.hash;
   }
 
+  /** Forgets all that was measured on this machine. */
+  async clear(): Promise<void> {
+    this.#records.clear();
+    this.#given.clear();
+    await this.store?.clear();
+  }
+
   /** The record of a call, if there is one. */
   record(key: string): CallRecord | undefined {
     return this.#records.get(key);
