@@ -17,6 +17,7 @@ import { modelList } from "./models.ts";
 import { Output } from "./output.ts";
 import { prediction } from "./predict.ts";
 import { modelSummary } from "./summary.ts";
+import { tuning } from "./tune.ts";
 import { knownWeights } from "./weights.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   modelSummary,
   modelList,
   knownWeights,
+  tuning,
   doctor,
 ];
 
