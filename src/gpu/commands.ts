@@ -178,15 +178,18 @@ export class Commander {
     pairs: number,
     encode: (encoder: GPUCommandEncoder, querySet: GPUQuerySet) => void,
   ): Promise<BigUint64Array> {
-    const querySet = device.createQuerySet({ type: "timestamp", count: 2 * pairs });
     const bytes = 16 * pairs;
-    const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
-    const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
-    const encoder = device.createCommandEncoder();
-    encode(encoder, querySet);
-    encoder.resolveQuerySet(querySet, 0, 2 * pairs, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
+    const { querySet, resolved, staging } = this.#gpu.guard(() => {
+      const querySet = device.createQuerySet({ type: "timestamp", count: 2 * pairs });
+      const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+      const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
+      const encoder = device.createCommandEncoder();
+      encode(encoder, querySet);
+      encoder.resolveQuerySet(querySet, 0, 2 * pairs, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+      device.queue.submit([encoder.finish()]);
+      return { querySet, resolved, staging };
+    });
     await staging.mapAsync(MAP_READ);
     const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
     for (const o of [querySet, resolved, staging]) o.destroy();

@@ -47,7 +47,7 @@ export async function benchDevices(
   };
 }
 
-/** A call's operands in memory of their own. */
+/** A call's operands in memory of their own. Throws OutOfMemory where one is larger than a buffer of the device. */
 export class PlacedCall {
   readonly call: PlacedOperands;
   readonly #d: BenchDevices;
@@ -60,9 +60,19 @@ export class PlacedCall {
   constructor(devices: BenchDevices, call: PlacedOperands, inputs: readonly HostArray[]) {
     this.#d = devices;
     this.call = call;
-    const buffer = (o: Operand) => devices.buffers.storage("operand", 4 * wordsOf(o));
-    this.#inputs = call.inputs.map(buffer);
-    this.#outputs = call.outputs.map(buffer);
+    const made: DeviceBuffer[] = [];
+    const buffer = (o: Operand) => {
+      const b = devices.buffers.storage("operand", 4 * wordsOf(o));
+      made.push(b);
+      return b;
+    };
+    try {
+      this.#inputs = call.inputs.map(buffer);
+      this.#outputs = call.outputs.map(buffer);
+    } catch (error) {
+      for (const b of made) devices.buffers.destroy(b);
+      throw error;
+    }
     this.#blank = call.outputs.map((o) => laidOut(o, null, POISON));
     this.fill(inputs);
   }

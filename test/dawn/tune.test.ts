@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { findGpu } from "../../src/gpu/device.ts";
 import { close, type InitOptions, init, manualSeed, type nn, optim, tensor, train } from "../../src/index.ts";
 import { type CallRecord, measurementOf } from "../../src/runtime/tuning/records.ts";
 import { gpuBackend, plansOf, smallNet, stats, wave } from "../lib/engine.ts";
@@ -112,6 +113,18 @@ describe("the tuner", () => {
     expect(await run()).toEqual({ kernel: "slow", dispatches: 1 });
     expect(warn).toHaveBeenCalledOnce();
     expect(warn.mock.calls[0][0]).toContain(`${path} is not used`);
+  });
+
+  it("takes the host's clock where the device has none", async () => {
+    const gpu = await findGpu();
+    const adapter = (await gpu.requestAdapter()) as GPUAdapter;
+    const device = await adapter.requestDevice();
+    expect(device.features.has("timestamp-query")).toBe(false);
+    await open({ tune: "on", device });
+    expect((await run()).kernel).toBe("fast");
+    await close();
+    device.destroy();
+    expect(gpu).toBeDefined();
   });
 
   it("a changed shader loses its measurements, which are then made again", async () => {

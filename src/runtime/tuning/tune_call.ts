@@ -1,7 +1,7 @@
 // Measures one call: makes every contender ready on operands of its own, lets those race that the reference finds right,
 // and looks at what is about to win once more.
 
-import { DeviceLost, messageOf } from "../../core/error.ts";
+import { DeviceLost, messageOf, OutOfMemory } from "../../core/error.ts";
 import type { AnyOp, InputSpec, Kernel } from "../../graph/op.ts";
 import { type BenchDevices, PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
 import type { Bare, Contender } from "./contenders.ts";
@@ -58,15 +58,35 @@ export async function tuneCall(
 ): Promise<CallRecord | null> {
   const specs = operandSpecs(op, call);
   if (!specs) return null;
-  const { device } = devices.gpu;
-  device.pushErrorScope("out-of-memory");
-  const placed = new PlacedCall(devices, call, realOperands(call, specs));
-  const full = await device.popErrorScope();
+  const placed = await place(call, specs, devices);
+  if (!placed) return null;
   try {
-    return full ? null : await new Trial(op, placed, specs).run(contenders);
+    return await new Trial(op, placed, specs).run(contenders);
   } finally {
     placed.close();
   }
+}
+
+/** The call on operands of its own; null where there is no memory for them. */
+async function place(
+  call: Bare,
+  specs: readonly InputSpec[],
+  devices: BenchDevices,
+): Promise<PlacedCall | null> {
+  const { device } = devices.gpu;
+  device.pushErrorScope("out-of-memory");
+  let placed: PlacedCall | null = null;
+  try {
+    placed = new PlacedCall(devices, call, realOperands(call, specs));
+  } catch (error) {
+    if (!(error instanceof OutOfMemory)) throw error;
+  } finally {
+    if (await device.popErrorScope()) {
+      placed?.close();
+      placed = null;
+    }
+  }
+  return placed;
 }
 
 /** All contenders of one call, from making them ready to what is said of each. */
