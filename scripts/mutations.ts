@@ -260,7 +260,7 @@ const TUNED: readonly Mutation[] = [
   {
     name: "tuner-winner-unverified",
     file: "src/runtime/tuning/tune_call.ts",
-    from: "const why = entry ? await whole.objection(entry.ready) : null;",
+    from: "const why = await whole.objection(entry.ready);",
     to: "const why: string | null = null;",
     tests: ["test/dawn/tune.test.ts"],
     only: "^the tuner ",

@@ -9,7 +9,7 @@ import "../../src/ops/index.ts";
 import { defaultTune } from "../../src/runtime/options.ts";
 import { FileStore } from "../../src/runtime/tuning/file_store.node.ts";
 import { operandSpecs, realOperands, wholeOperands } from "../../src/runtime/tuning/operands.ts";
-import { isHopeless, lowest, middle, type Racer, race, single } from "../../src/runtime/tuning/race.ts";
+import { duel, isHopeless, lowest, middle, type Racer, race, single } from "../../src/runtime/tuning/race.ts";
 import type { CallRecord } from "../../src/runtime/tuning/records.ts";
 
 const traits = { software: true, subgroups: true, maxWorkgroups: 65_535, maxInvocations: 256 };
@@ -175,6 +175,18 @@ describe("a race", () => {
     expect(await single(far.ready, 4)).toBe(90);
     expect([short, long, far].map((r) => r.runs.length)).toEqual([1, 2, 1]);
     expect([isHopeless(4, 0.1), isHopeless(33, 4), isHopeless(31, 4)]).toEqual([false, true, false]);
+  });
+
+  it("ends in a duel that the challenger wins by being faster again, not by having been lucky", async () => {
+    const samples = (r: Racer) => Object.assign(r, { samples: [r.once] });
+    const [own, faster, lucky] = [racer(1), racer(0.9), racer(1, () => 1, 0.5)].map(samples);
+    expect(await duel(own, faster, 0.03, 0.02)).toBe(true);
+    expect(await duel(own, lucky, 0.03, 0.02)).toBe(false);
+    expect(await duel(own, faster, 0.2, 0.02)).toBe(false);
+    expect(await duel(own, faster, 0.03, 0.2)).toBe(false);
+    expect(lowest(lucky)).toBe(0.5);
+    const now = (n: number) => (n % 3 === 0 ? 0.5 : 1.2);
+    expect(await duel(own, samples(racer(1, now)), 0.03, 0.02)).toBe(false);
   });
 
   it("ends when its time is up", async () => {

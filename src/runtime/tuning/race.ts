@@ -70,5 +70,25 @@ export async function race(
   }
 }
 
+/** Pairs of a duel, and how many of them the challenger must win: of equals one in 16 would. */
+const PAIRS = 7;
+const WINS = 6;
+
+/**
+ * Whether the challenger is faster than the first, by at least these: a share, and ms. Of many that are as good one is
+ * always the luckiest, so the two are timed anew, in turn, and the challenger must win nearly every pair.
+ */
+export async function duel(first: Racer, challenger: Racer, share: number, ms: number): Promise<boolean> {
+  const fresh = [first, challenger].map((r): Racer => ({ ...r, samples: [] }));
+  for (let pair = 0; pair < PAIRS; pair++)
+    for (const r of fresh) r.samples.push(await r.ready.time(repeatsFor(Math.min(r.once, lowest(first)))));
+  const [a, b] = fresh;
+  first.samples.push(...a.samples);
+  challenger.samples.push(...b.samples);
+  const gains = (f: (r: Racer) => number) => f(b) <= Math.min((1 - share) * f(a), f(a) - ms);
+  const wins = b.samples.filter((v, i) => v < a.samples[i]).length;
+  return wins >= WINS && gains(lowest) && gains(middle);
+}
+
 const repeatsFor = (once: number): number =>
   Math.max(1, Math.min(REPEATS, Math.round(SAMPLE_MS / Math.max(once, 1e-3))));

@@ -7,7 +7,7 @@ import { type BenchDevices, PlacedCall, type ReadyKernel } from "../kernel_bench
 import type { Bare, Contender } from "./contenders.ts";
 import { RowCheck, WholeCheck } from "./judge.ts";
 import { operandSpecs, realOperands } from "./operands.ts";
-import { isHopeless, lowest, middle, type Racer, race, single } from "./race.ts";
+import { duel, isHopeless, lowest, middle, type Racer, race, single } from "./race.ts";
 import type { CallRecord, Measured, Verdict } from "./records.ts";
 
 /**
@@ -116,7 +116,6 @@ class Trial {
         else await this.#try(c, rows);
       }
       if (this.#right.length > 0) await race(this.#right);
-      for (const e of this.#right) this.#measured.set(e.contender, timed(e));
       return await this.#decide(contenders);
     } finally {
       for (const k of this.#ready) k.close();
@@ -153,18 +152,38 @@ class Trial {
 
   /** The best that is also right in every element: what is found wrong there leaves, and the next is looked at. */
   async #decide(contenders: readonly Contender[]): Promise<CallRecord> {
-    const { call } = this.#placed;
     const right = this.#right;
     const standard = right.find((e) => e.contender.kernel === this.#op.kernels[0]) ?? right[0];
     const whole = new WholeCheck(this.#op, this.#placed, this.#specs, standard?.ready ?? null);
-    for (;;) {
-      const list = contenders.map((c) => this.#measured.get(c) as Measured);
-      const best = fastest(list, LEAST_MS[call.device.software ? 0 : 1]);
-      const entry = right.find((e) => this.#measured.get(e.contender) === best);
-      const why = entry ? await whole.objection(entry.ready) : null;
-      if (!entry || why === null) return recordOf(list, best);
-      this.#measured.set(entry.contender, noted(entry.contender, "wrong", why));
+    let best: Entry | null = null;
+    while (right.length > 0 && !best) {
+      const entry = await this.#fastest(contenders[0]);
+      const why = await whole.objection(entry.ready);
+      if (why === null) best = entry;
+      else {
+        right.splice(right.indexOf(entry), 1);
+        this.#measured.set(entry.contender, noted(entry.contender, "wrong", why));
+      }
     }
+    for (const e of right) this.#measured.set(e.contender, timed(e));
+    const list = contenders.map((c) => this.#measured.get(c) as Measured);
+    const choice = ({ kernel, params }: Measured) => ({ kernel, params });
+    return {
+      best: best && choice(timed(best)),
+      own: choice(list[0]),
+      measured: list,
+      at: new Date().toISOString(),
+    };
+  }
+
+  /** The fastest, unless what would be chosen anyway is as good. */
+  async #fastest(chosen: Contender): Promise<Entry> {
+    const own = this.#right.find((e) => e.contender === chosen);
+    const first = this.#right.reduce((best, e) => (lowest(e) < lowest(best) ? e : best));
+    if (!own || first === own) return first;
+    const ms = LEAST_MS[this.#placed.call.device.software ? 0 : 1];
+    const worthIt = lowest(first) <= Math.min((1 - LEAST_GAIN) * lowest(own), lowest(own) - ms);
+    return worthIt && (await duel(own, first, LEAST_GAIN, ms)) ? first : own;
   }
 }
 
@@ -174,23 +193,3 @@ const timed = (e: Entry): Measured => ({
   median: middle(e),
   samples: e.samples.length,
 });
-
-/** The fastest, unless what would be chosen anyway, the first, is as good by its best sample or by its middle one. */
-function fastest(list: readonly Measured[], leastMs: number): Measured {
-  const time = (ms: number | null) => ms ?? Number.POSITIVE_INFINITY;
-  const first = list.reduce((best, m) => (time(m.ms) < time(best.ms) ? m : best));
-  const own = list[0];
-  const gains = (a: number | null, b: number | null) =>
-    time(a) <= Math.min((1 - LEAST_GAIN) * time(b), time(b) - leastMs);
-  return gains(first.ms, own.ms) && gains(first.median, own.median) ? first : own;
-}
-
-function recordOf(list: readonly Measured[], best: Measured): CallRecord {
-  const choice = ({ kernel, params }: Measured) => ({ kernel, params });
-  return {
-    best: best.verdict === "timed" ? choice(best) : null,
-    own: choice(list[0]),
-    measured: list,
-    at: new Date().toISOString(),
-  };
-}
