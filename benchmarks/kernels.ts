@@ -91,7 +91,10 @@ export async function prepareKernel(
   data: readonly Float32Array[],
 ): Promise<Prepared & { readonly ready: ReadyKernel }> {
   const placed = new PlacedCall(devices, call, data);
-  const ready = await placed.prepare(kernel, call.params);
+  const ready = await placed.prepare(kernel, call.params).catch((error: unknown) => {
+    placed.close();
+    throw error;
+  });
   const close = () => {
     ready.close();
     placed.close();

@@ -50,6 +50,8 @@ export const tuning = command({
       throw new UsageError("thaw tune needs MODEL; see thaw tune --help");
     if (list && (clear || name !== undefined))
       throw new UsageError("--list stands alone: it measures nothing and forgets nothing");
+    const idle = (["batch", "image-size", "train"] as const).find((o) => values[o] !== undefined);
+    if (name === undefined && idle) throw new UsageError(`--${idle} needs MODEL; see thaw tune --help`);
     const options: TuneOptions = {
       batchSize: values.batch,
       imageSize: values["image-size"],
@@ -130,7 +132,7 @@ async function listStored({ tuner, name }: GpuBackend, out: Output): Promise<voi
   const rows = records.map(([key, r]) => {
     const best = r.best ?? r.own;
     const fastest = measurementOf(r, best)?.ms ?? null;
-    out.json && out.result({ event: "stored", key, ...r }, "");
+    if (out.json) out.result({ event: "stored", key, ...r }, "");
     return [key.replace(/\{.*$/, ""), nameOf(best.kernel, best.params), ms(fastest), r.measured.length];
   });
   const where = tuner.store?.where ?? null;

@@ -89,6 +89,7 @@ describe("usage errors exit with 2", () => {
       () => ["tune", "densenet121", "--train", "some"],
       /train must be "all", "last", "head" or "none", got "some"/,
     ],
+    ["tune that forgets a batch", () => ["tune", "--clear", "--batch", "4"], /--batch needs MODEL/],
     ["tune that lists and measures", () => ["tune", "densenet121", "--list"], /--list stands alone/],
     ["no value before an option", () => finetune("--lr", "--json"), /--lr needs a value/],
     [
