@@ -62,6 +62,8 @@ export interface TunedStep {
   readonly step: StepName;
   readonly heuristicMs: number;
   readonly tunedMs: number;
+  /** The first over the second: the median over the rounds. */
+  readonly ratio: number;
   readonly rounds: number;
 }
 
@@ -186,25 +188,35 @@ function tunedCall(step: StepName, planned: PlannedCall, record: CallRecord | un
   return [{ step, count, key, op: op.name, shapes, own: timed(own), best, measured: measured.length, wrong }];
 }
 
-const ROUNDS = { least: 3, most: 15, budgetMs: 6000 };
+const ROUNDS = { least: 5, most: 15, budgetMs: 6000 };
 
-/** Both steps in turn, so that whatever else the machine does falls on both alike. */
+/** Both steps in turn, now the one first and now the other, so that whatever else the machine does falls on both alike. */
 async function compare(
   step: StepName,
   plain: () => Promise<unknown>,
   tuned: () => Promise<unknown>,
   signal?: AbortSignal,
 ): Promise<TunedStep> {
-  const times: [number, number][] = [];
+  const times: { plain: number; tuned: number }[] = [];
   const began = performance.now();
   const { least, most, budgetMs } = ROUNDS;
   while (times.length < least || (times.length < most && performance.now() - began < budgetMs)) {
     signal?.throwIfAborted();
-    times.push([await timed(plain), await timed(tuned)]);
+    const first = times.length % 2 === 0 ? await timed(plain) : null;
+    const own = await timed(tuned);
+    times.push({ plain: first ?? (await timed(plain)), tuned: own });
   }
-  const median = (k: 0 | 1) => times.map((t) => t[k]).sort((a, b) => a - b)[Math.floor(times.length / 2)];
-  return { step, heuristicMs: median(0), tunedMs: median(1), rounds: times.length };
+  return {
+    step,
+    heuristicMs: median(times.map((t) => t.plain)),
+    tunedMs: median(times.map((t) => t.tuned)),
+    ratio: median(times.map((t) => t.plain / t.tuned)),
+    rounds: times.length,
+  };
 }
+
+const median = (list: readonly number[]): number =>
+  [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
 async function timed(step: () => Promise<unknown>): Promise<number> {
   const began = performance.now();

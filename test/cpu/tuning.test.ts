@@ -95,14 +95,10 @@ describe("the file of measurements", () => {
     ["a list", () => "[]", /it holds no measurements/],
     ["another program's", () => '{"format":"else"}', /it holds no measurements/],
     ["of another machine", (t) => t.replace("driver 1.2", "driver 9"), /it is of another machine/],
-    ["with a time that is none", (t) => t.replace('"ms": 1', '"ms": "1"'), /its record of x is damaged/],
+    ["with a time that is none", (t) => t.replace('"ms":1', '"ms":"1"'), /its record of x is damaged/],
     ["with an unknown verdict", (t) => t.replace('"wrong"', '"well"'), /its record of x is damaged/],
-    ["with a point that is none", (t) => t.replace('"TG": 2', '"TG": null'), /its record of x is damaged/],
-    [
-      "with a record of null",
-      (t) => t.replace(/"x": \{[\s\S]*/, '"x": null}}'),
-      /its record of x is damaged/,
-    ],
+    ["with a point that is none", (t) => t.replace('"TG":2', '"TG":null'), /its record of x is damaged/],
+    ["with a record of null", (t) => t.replace(/"x":\{[\s\S]*/, '"x":null}}'), /its record of x is damaged/],
   ];
   it.each(damages)("%s is ignored with one warning, and replaced", async (_what, damage, says) => {
     const first = new FileStore(machine, folder);

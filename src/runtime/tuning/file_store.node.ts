@@ -51,13 +51,19 @@ export class FileStore implements TuningStore {
     return new Map(calls);
   }
 
+  /** A line for each call: a model has hundreds, and each a dozen measurements. */
+  #text(records: Records): string {
+    const head = JSON.stringify({ format: FORMAT, machine: this.#machine }).slice(0, -1);
+    const calls = [...records].map(([key, r]) => `${JSON.stringify(key)}:${JSON.stringify(r)}`);
+    return `${head},"calls":{\n${calls.join(",\n")}\n}}\n`;
+  }
+
   async add(records: Records): Promise<void> {
     try {
       await makeFolder(dirname(this.where), "the folder of measurements");
       // Another process may have added some since.
-      const calls = Object.fromEntries([...(await this.read()), ...records]);
-      const contents: Contents = { format: FORMAT, machine: this.#machine, calls };
-      await replaceFile(this.where, [`${JSON.stringify(contents, null, 1)}\n`]);
+      const all = new Map([...(await this.read()), ...records]);
+      await replaceFile(this.where, [this.#text(all)]);
     } catch (error) {
       this.#warn(`measurements are not kept: ${messageOf(error)}`);
     }

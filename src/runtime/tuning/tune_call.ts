@@ -187,9 +187,12 @@ class Trial {
   }
 }
 
+/** What a clock can tell, and no more for the file. */
+const digits = (ms: number): number => Number(ms.toPrecision(6));
+
 const timed = (e: Entry): Measured => ({
   ...noted(e.contender, "timed"),
-  ms: lowest(e),
-  median: middle(e),
+  ms: digits(lowest(e)),
+  median: digits(middle(e)),
   samples: e.samples.length,
 });
