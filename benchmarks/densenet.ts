@@ -7,18 +7,18 @@ import { join } from "node:path";
 import { messageOf, ThawError, UsageError } from "../src/core/error.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
 import { close, init } from "../src/index.ts";
+import type { BenchDevices } from "../src/runtime/kernel_bench.ts";
 import { planBytes } from "../src/schedule/memory.ts";
 import type { Plan } from "../src/schedule/plan.ts";
 import { type Checked, checkModel, checkPeerLogits, checkPeerLosses, checkTrained } from "./check.ts";
 import { convolutionsOf, costliest } from "./convolutions.ts";
 import type { Engine } from "./engine.ts";
 import { measure } from "./kernels.ts";
-import { busyNote, Calibration, commitName } from "./machine.ts";
+import { busyNote, Calibration, commitName, openBench } from "./machine.ts";
 import { HELP, type Options, readOptions, type What } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
 import { Report, round } from "./report.ts";
-import { Runner } from "./runner.ts";
 import { type Row, roundsFor, timeSteps } from "./steps.ts";
 import { comparisons, type KernelRow, kernelSummary, kernelTable, stepTable } from "./tables.ts";
 import { backend, ThawEngine, writeJobFile } from "./thaw.ts";
@@ -66,7 +66,7 @@ function say(report: Report, engine: string, checks: readonly Checked[]): void {
 }
 
 async function kernels(
-  runner: Runner,
+  devices: BenchDevices,
   plans: Readonly<Record<string, Plan>>,
   ceilings: Ceilings,
   limit: number,
@@ -80,7 +80,7 @@ async function kernels(
   const rows: KernelRow[] = [];
   for (const [i, k] of list.entries()) {
     report.progress(`kernel ${i + 1} of ${list.length}: ${k.op} ${k.shape} ${k.variant}`);
-    const m = await measure(runner, k, ceilings);
+    const m = await measure(devices, k, ceilings);
     rows.push({ planned: k, measured: m });
     report.line({
       kind: "kernel",
@@ -166,7 +166,7 @@ async function stepsOf(
   const loaded = [];
   for (const e of engines) loaded.push(await e.load({ what, weights: file }));
   for (const [i, p] of peers.entries()) checkTrained(p.name, loaded[i + 1], loaded[0]);
-  const calibration = await Calibration.open(await Runner.open((await backend()).gpu));
+  const calibration = await Calibration.open(await openBench((await backend()).gpu));
   const rounds = roundsFor(o.samples, engines.length);
   const rows = await timeSteps(engines, calibration, rounds, {
     warming: (engine) => report.progress(`${what}: first steps of ${engine}`),
@@ -194,8 +194,8 @@ async function course(o: Options, report: Report, folder: string): Promise<void>
   say(report, "thaw", await checkModel());
   await writeJobFile(file, o.batch, o.size);
   const { plans, logits } = await plansOf(file);
-  const runner = await Runner.open((await backend()).gpu);
-  if (o.kernels > 0) await kernels(runner, plans, ceilings, o.kernels, report);
+  const devices = await openBench((await backend()).gpu);
+  if (o.kernels > 0) await kernels(devices, plans, ceilings, o.kernels, report);
   try {
     await verifyPeers(peers, file, logits, report);
     for (const what of o.steps) await stepsOf(what, file, peers, o, report);

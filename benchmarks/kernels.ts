@@ -6,10 +6,10 @@ import { numel } from "../src/core/shape.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
 import { type NDArray, ndarray } from "../src/graph/array.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
+import { type BenchDevices, type Output, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
+import { type Verified, verify } from "../src/runtime/verify.ts";
 import { bytesOf, type PlannedKernel } from "./convolutions.ts";
-import type { Output, Prepared, Runner } from "./runner.ts";
 import { sample, type Timing } from "./timing.ts";
-import { type Verified, verify } from "./verify.ts";
 
 /** A kernel's output is not its reference's. */
 export class WrongKernel extends ThawError {
@@ -54,18 +54,19 @@ function checkOutput(o: Output, k: number): void {
 async function verifyOnce(
   op: AnyOp,
   call: Call,
-  prepared: Prepared,
+  ready: ReadyKernel,
   data: readonly Float32Array[],
   what: string,
 ): Promise<Verified> {
-  await prepared.run(1);
+  ready.reset();
+  await ready.run();
   const inputs = call.inputs.map((o, i) => asArray(o.shape, data[i]));
   const outputs: NDArray[] = [];
   try {
     for (const [k, o] of call.outputs.entries()) {
-      const got = await prepared.output(k);
+      const got = await ready.output(k);
       checkOutput(got, k);
-      outputs.push(asArray(o.shape, got.data));
+      outputs.push(asArray(o.shape, got.data as Float32Array));
     }
     return verify(op, call.attrs, inputs, outputs);
   } catch (error) {
@@ -75,18 +76,44 @@ async function verifyOnce(
   }
 }
 
+/** A kernel that runs on operands of its own. */
+export interface Prepared {
+  /** Runs it that often and waits for the device. */
+  run(repeats: number): Promise<void>;
+  close(): void;
+}
+
+/** One kernel made ready; the caller closes it. */
+export async function prepareKernel(
+  devices: BenchDevices,
+  kernel: Kernel,
+  call: Call,
+  data: readonly Float32Array[],
+): Promise<Prepared & { readonly ready: ReadyKernel }> {
+  const placed = new PlacedCall(devices, call, data);
+  const ready = await placed.prepare(kernel, call.params).catch((error: unknown) => {
+    placed.close();
+    throw error;
+  });
+  const close = () => {
+    ready.close();
+    placed.close();
+  };
+  return { ready, run: (repeats) => ready.run(repeats), close };
+}
+
 /** One kernel made ready and found right. The caller closes `prepared`. */
 export async function prepareVerified(
-  runner: Runner,
+  devices: BenchDevices,
   op: AnyOp,
   kernel: Kernel,
   call: Call,
   what: string,
 ): Promise<{ prepared: Prepared; verified: Verified }> {
   const data = call.inputs.map((o, i) => values(numel(o.shape), i));
-  const prepared = await runner.prepare(op, kernel, call, data);
+  const prepared = await prepareKernel(devices, kernel, call, data);
   try {
-    return { prepared, verified: await verifyOnce(op, call, prepared, data, what) };
+    return { prepared, verified: await verifyOnce(op, call, prepared.ready, data, what) };
   } catch (error) {
     prepared.close();
     throw error;
@@ -95,7 +122,7 @@ export async function prepareVerified(
 
 /** Verifies and times one kernel of a plan; `kernel` replaces the op's own, for tests of the verification. */
 export async function measure(
-  runner: Runner,
+  devices: BenchDevices,
   planned: PlannedKernel,
   ceilings: Ceilings,
   kernel?: Kernel,
@@ -103,7 +130,7 @@ export async function measure(
   const op = opNamed(planned.op);
   const own = kernel ?? (op.kernels.find((k) => k.name === planned.kernel) as Kernel);
   const what = `${planned.op} ${planned.variant} ${planned.shape}`;
-  const { prepared, verified } = await prepareVerified(runner, op, own, planned.call, what);
+  const { prepared, verified } = await prepareVerified(devices, op, own, planned.call, what);
   try {
     const timing = await sample((n) => prepared.run(n), { sampleMs: 8, budgetMs: 80, least: 5, most: 25 });
     const [gflops, gbps] = [planned.flops / timing.ms / 1e6, bytesOf(planned.call) / timing.ms / 1e6];

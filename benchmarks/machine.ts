@@ -2,10 +2,24 @@
 // commit runs.
 
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import type { Gpu } from "../src/gpu/device.ts";
 import type { Operand } from "../src/graph/op.ts";
 import { type Call, type Kernel, opNamed } from "../src/graph/op.ts";
-import { prepareVerified } from "./kernels.ts";
-import type { Prepared, Runner } from "./runner.ts";
+import { type BenchDevices, benchDevices } from "../src/runtime/kernel_bench.ts";
+import { type Prepared, prepareVerified } from "./kernels.ts";
+
+const FOLDER = new URL("./shaders/", import.meta.url);
+
+/** What kernels are run with: the engine's shaders and the benchmark's own. */
+export function openBench(gpu: Gpu): Promise<BenchDevices> {
+  const names = readdirSync(FOLDER).filter((f) => f.endsWith(".wgsl"));
+  const text = (f: string) => readFileSync(new URL(f, FOLDER), "utf8");
+  return benchDevices(
+    gpu,
+    names.map((f) => [f.slice(0, -5), text(f)] as const),
+  );
+}
 
 const operand = (...shape: number[]): Operand => ({
   shape,
@@ -33,13 +47,13 @@ export function busyNote(load: number, cores: number): string | null {
 }
 
 /** The yardstick's call: input gradient of the 1×1 convolution 512→128 at 8×8, batch 8. */
-function calibrationCall(runner: Runner): Call {
+function calibrationCall(devices: BenchDevices): Call {
   const [n, k, c, hw] = [8, 128, 512, 8];
   return {
     inputs: [operand(n, k, hw, hw), operand(k, c, 1, 1)],
     outputs: [operand(n, c, hw, hw)],
     attrs: { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1, size: [hw, hw] },
-    device: runner.gpu.traits,
+    device: devices.gpu.traits,
     params: {},
   };
 }
@@ -65,10 +79,16 @@ export class Calibration {
     this.#prepared = prepared;
   }
 
-  static async open(runner: Runner): Promise<Calibration> {
+  static async open(devices: BenchDevices): Promise<Calibration> {
     const op = opNamed("conv2dInput");
-    const call = calibrationCall(runner);
-    const { prepared } = await prepareVerified(runner, op, calibrationKernel, call, "the calibration kernel");
+    const call = calibrationCall(devices);
+    const { prepared } = await prepareVerified(
+      devices,
+      op,
+      calibrationKernel,
+      call,
+      "the calibration kernel",
+    );
     return new Calibration(prepared);
   }
 

@@ -318,6 +318,36 @@ const REWRITTEN: readonly Mutation[] = [
   },
 ];
 
+const TUNED: readonly Mutation[] = [
+  {
+    name: "tuner-winner-unverified",
+    file: "src/runtime/tuning/tune_call.ts",
+    from: "const why = await whole.objection(entry.ready);",
+    to: "const why: string | null = null;",
+    tests: ["test/dawn/tune.test.ts"],
+    only: "^the tuner ",
+    proves: "a kernel that is fast and wrong is not chosen",
+  },
+  {
+    name: "tuner-text-ignored",
+    file: "src/runtime/tuning/tuner.ts",
+    from: "return c !== null && measurementOf(record, choiceOf(c))?.hash === c.hash;",
+    to: "return c !== null && measurementOf(record, choiceOf(c)) !== undefined;",
+    tests: ["test/dawn/tune.test.ts"],
+    only: "^the tuner ",
+    proves: "a measurement belongs to the text that was measured",
+  },
+  {
+    name: "tuner-over-the-run",
+    file: "src/schedule/select.ts",
+    from: "const made = found(choices.get(key));",
+    to: "const made = found(tuned?.(op, call) ?? choices.get(key));",
+    tests: ["test/dawn/tune.test.ts"],
+    only: "^a training run ",
+    proves: "a resumed run keeps its own choice of kernels",
+  },
+];
+
 const FILES: readonly Mutation[] = [
   {
     name: "legacy-keys",
@@ -346,7 +376,14 @@ const FILES: readonly Mutation[] = [
   },
 ];
 
-export const MUTATIONS: readonly Mutation[] = [...KERNELS, ...MATHEMATICS, ...ENGINE, ...REWRITTEN, ...FILES];
+export const MUTATIONS: readonly Mutation[] = [
+  ...KERNELS,
+  ...MATHEMATICS,
+  ...ENGINE,
+  ...REWRITTEN,
+  ...TUNED,
+  ...FILES,
+];
 
 /** Why the mutation cannot be applied to its file's text, or null. */
 export function misfit(m: Mutation, text: string): string | null {

@@ -18,6 +18,7 @@ import { Output } from "./output.ts";
 import { prediction } from "./predict.ts";
 import { profiling } from "./profile.ts";
 import { modelSummary } from "./summary.ts";
+import { tuning } from "./tune.ts";
 import { knownWeights } from "./weights.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -29,6 +30,7 @@ const COMMANDS: readonly Command[] = [
   modelList,
   profiling,
   knownWeights,
+  tuning,
   doctor,
 ];
 

@@ -11,3 +11,8 @@ export function debugLevel(): number {
   const level = Number(env("DEBUG") ?? 0);
   return Number.isFinite(level) ? level : 0;
 }
+
+/** Whether this is Node (or what calls itself that), and not a page. */
+export function inNode(): boolean {
+  return typeof process === "object" && Boolean(process.versions?.node);
+}

@@ -157,33 +157,71 @@ export class Commander {
   }
 
   async #timedPart(device: GPUDevice, commands: readonly Command[]): Promise<number[]> {
-    const querySet = device.createQuerySet({ type: "timestamp", count: 2 * commands.length });
-    const bytes = 16 * commands.length;
-    const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
-    const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
-    const encoder = device.createCommandEncoder();
-    commands.forEach((c, i) => {
-      if (c.kind === "copy") {
-        encoder.copyBufferToBuffer(c.from, c.fromOffset, c.to, c.toOffset, c.bytes);
-        return;
-      }
-      const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+    const ticks = await this.#withClock(device, commands.length, (encoder, querySet) => {
+      commands.forEach((c, i) => {
+        if (c.kind === "copy") {
+          encoder.copyBufferToBuffer(c.from, c.fromOffset, c.to, c.toOffset, c.bytes);
+          return;
+        }
+        const pass = encoder.beginComputePass({
+          timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+        });
+        pass.setPipeline(c.pipeline.pipeline);
+        pass.setBindGroup(0, c.group);
+        pass.dispatchWorkgroups(...c.grid);
+        pass.end();
+        this.dispatches++;
       });
-      pass.setPipeline(c.pipeline.pipeline);
-      pass.setBindGroup(0, c.group);
-      pass.dispatchWorkgroups(...c.grid);
-      pass.end();
-      this.dispatches++;
     });
-    encoder.resolveQuerySet(querySet, 0, 2 * commands.length, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
     this.submits++;
+    return commands.map((c, i) => (c.kind === "copy" ? 0 : Number(ticks[2 * i + 1] - ticks[2 * i]) / 1e6));
+  }
+
+  /**
+   * Runs dispatches as one pass with the device's clock around it: ms of all together. A clock of coarse steps (Dawn's
+   * are 65 µs) tells many short ones so, where it could not tell each. Null where the device has no timestamps.
+   */
+  async span(commands: readonly DispatchCommand[]): Promise<number | null> {
+    const { device, features } = this.#gpu;
+    if (!features.has("timestamp-query")) return null;
+    const [begin, end] = await this.#withClock(device, 1, (encoder, querySet) => {
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
+      for (const c of commands) {
+        pass.setPipeline(c.pipeline.pipeline);
+        pass.setBindGroup(0, c.group);
+        pass.dispatchWorkgroups(...c.grid);
+      }
+      pass.end();
+    });
+    this.submits++;
+    this.dispatches += commands.length;
+    return Number(end - begin) / 1e6;
+  }
+
+  /** The ticks of `pairs` pairs of timestamps, written by what `encode` encodes. */
+  async #withClock(
+    device: GPUDevice,
+    pairs: number,
+    encode: (encoder: GPUCommandEncoder, querySet: GPUQuerySet) => void,
+  ): Promise<BigUint64Array> {
+    const bytes = 16 * pairs;
+    const { querySet, resolved, staging } = this.#gpu.guard(() => {
+      const querySet = device.createQuerySet({ type: "timestamp", count: 2 * pairs });
+      const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+      const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
+      const encoder = device.createCommandEncoder();
+      encode(encoder, querySet);
+      encoder.resolveQuerySet(querySet, 0, 2 * pairs, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+      device.queue.submit([encoder.finish()]);
+      return { querySet, resolved, staging };
+    });
     await staging.mapAsync(MAP_READ);
     const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
     for (const o of [querySet, resolved, staging]) o.destroy();
-    return commands.map((c, i) => (c.kind === "copy" ? 0 : Number(ticks[2 * i + 1] - ticks[2 * i]) / 1e6));
+    return ticks;
   }
 
   /** Marks the end of a run, whose estimated cost refines the pace. */

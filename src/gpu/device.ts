@@ -1,7 +1,7 @@
 // Finding a device and keeping it. Dawn's binding (npm `webgpu`) dies with the object that `create` returns, so that
 // object and the adapter stay referenced here until `close`.
 
-import { debugLevel, env } from "../core/env.ts";
+import { debugLevel, env, inNode } from "../core/env.ts";
 import { DeviceError, DeviceLost, messageOf } from "../core/error.ts";
 import type { DeviceTraits } from "../core/traits.ts";
 import { multiprocessors } from "./multiprocessors.ts";
@@ -239,10 +239,6 @@ function asGpu(): boolean {
 const noHalf = () =>
   `init: precision "f16" needs the feature ${F16}, which is not there; leave precision out, or, for NVIDIA under Vulkan ` +
   'in Node, pass dawn: ["enable-dawn-features=vulkan_enable_f16_on_nvidia"]';
-
-function inNode(): boolean {
-  return typeof process === "object" && Boolean(process.versions?.node);
-}
 
 /** The sentence for a page without navigator.gpu, which browsers hide from pages that are not secure. */
 function noWebGpu(): string {

@@ -3,8 +3,9 @@
 
 import { buildRules, type RewriteOptions } from "../schedule/rewrites/index.ts";
 import { CpuBackend } from "./cpu_backend.ts";
-import { type GpuInit, openGpu } from "./gpu_backend.ts";
-import { checkInitOptions } from "./options.ts";
+import { openGpu } from "./gpu_backend.ts";
+import type { GpuInit } from "./gpu_init.ts";
+import { checkInitOptions, defaultTune } from "./options.ts";
 import { Runtime } from "./runtime.ts";
 
 export interface InitOptions extends Omit<GpuInit, "rewrites" | "device"> {
@@ -20,8 +21,9 @@ let current: Runtime | null = null;
 
 function make(options: InitOptions): Runtime {
   checkInitOptions(options);
-  const { device, seed = 0, rewrites, ...rest } = options;
-  const open = device === "cpu" ? async () => new CpuBackend() : () => openGpu({ ...rest, device, rewrites });
+  const { device, seed = 0, rewrites, tune = defaultTune(), ...rest } = options;
+  const open =
+    device === "cpu" ? async () => new CpuBackend() : () => openGpu({ ...rest, device, rewrites, tune });
   return new Runtime({
     open,
     seed,

@@ -7,7 +7,7 @@ import { numel, show } from "../core/shape.ts";
 import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
 import { type Ceilings, measureCeilings } from "../gpu/ceilings.ts";
 import { type Command, Commander } from "../gpu/commands.ts";
-import { type AdapterSummary, adapterName, type DeviceOptions, type Gpu, openDevice } from "../gpu/device.ts";
+import { type AdapterSummary, adapterName, type Gpu, openDevice } from "../gpu/device.ts";
 import { PipelineCache } from "../gpu/pipelines.ts";
 import { shaderInfo } from "../gpu/shader.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
@@ -23,24 +23,17 @@ import {
 } from "../graph/leaf.ts";
 import type { Node } from "../graph/node.ts";
 import type { Plan } from "../schedule/plan.ts";
-import type { RewriteOptions } from "../schedule/rewrites/index.ts";
 import { schedule } from "../schedule/schedule.ts";
 import type { Choices } from "../schedule/select.ts";
 import { cutKey } from "../schedule/work_graph.ts";
 import type { Backend, Run } from "./backend.ts";
+import type { GpuInit } from "./gpu_init.ts";
 import { GpuResults } from "./gpu_results.ts";
 import { type Devices, type Prepared, prepare, runLeaves } from "./prepared.ts";
 import { type Profile, Tally, timedRounds } from "./tally.ts";
-
-export interface GpuInit extends DeviceOptions {
-  readonly rewrites?: RewriteOptions;
-  /** false: work on frozen state is done again at every run. */
-  readonly hoist?: boolean;
-  /** false: every intermediate keeps memory of its own. */
-  readonly reuseSlots?: boolean;
-  /** Shader texts by file stem, where the files cannot be fetched. */
-  readonly shaders?: ReadonlyMap<string, string>;
-}
+import type { Records } from "./tuning/records.ts";
+import { openStore, type TuningStore } from "./tuning/store.ts";
+import { Tuner } from "./tuning/tuner.ts";
 
 interface StateMemory {
   readonly buffer: DeviceBuffer;
@@ -75,6 +68,7 @@ export class GpuBackend implements Backend, Holder {
   /** Told of each phase of a run when it ends: which, and when it began and ended by `performance.now()`. */
   onPhase: ((phase: HostPhase, from: number, to: number) => void) | null = null;
   readonly #tally = debugLevel() >= 2 ? new Tally() : null;
+  readonly tuner: Tuner;
   readonly #options: GpuInit;
   readonly #devices: Devices;
   readonly #results: GpuResults;
@@ -87,7 +81,12 @@ export class GpuBackend implements Backend, Holder {
   #last: Prepared | null = null;
   readonly #compiledPlans = new Set<WeakRef<Prepared>>();
 
-  constructor(gpu: Gpu, sources: ReadonlyMap<string, string>, options: GpuInit) {
+  constructor(
+    gpu: Gpu,
+    sources: ReadonlyMap<string, string>,
+    options: GpuInit,
+    measured: { readonly store: TuningStore | null; readonly records: Records },
+  ) {
     this.gpu = gpu;
     this.adapter = gpu.adapter;
     this.name = adapterName(gpu.adapter);
@@ -102,6 +101,7 @@ export class GpuBackend implements Backend, Holder {
       commander: new Commander(gpu),
       state: (s) => this.#state(s).buffer,
     };
+    this.tuner = new Tuner(this.#devices, options.tune ?? "cached", measured.store, measured.records);
   }
 
   get bindingLimit(): number {
@@ -130,16 +130,29 @@ export class GpuBackend implements Backend, Holder {
 
   /** The plan of a cut, without making it ready. */
   plan(cut: Cut): Plan {
+    return this.#schedule(cut, this.choices);
+  }
+
+  #schedule(cut: Cut, choices: Choices): Plan {
     const { rewrites, hoist, reuseSlots } = this.#options;
     return schedule(cut, {
       device: this.gpu.traits,
       bindingLimit: this.bindingLimit,
-      choices: this.choices,
+      choices,
+      tuned: (op, call) => this.tuner.choice(op, call),
       rewrites,
       hoist,
       reuseSlots,
       uniformSize: (shader) => shaderInfo(shader, this.#devices.pipelines.sources).size,
     });
+  }
+
+  /** The plan of a cut; what it runs is measured first where that is asked for. */
+  async #planned(cut: Cut): Promise<Plan> {
+    // Choices may change what is cut where, and so bring calls that the first plan did not have.
+    for (let round = 0; round < 3 && this.tuner.mode === "on"; round++)
+      if (!(await this.tuner.tune(this.#schedule(cut, new Map(this.choices)), this.choices))) break;
+    return this.plan(cut);
   }
 
   async run(cut: Cut, run: Run, reuse: boolean): Promise<void> {
@@ -211,7 +224,7 @@ export class GpuBackend implements Backend, Holder {
 
   async #make(cut: Cut): Promise<Prepared> {
     const began = performance.now();
-    const plan = this.plan(cut);
+    const plan = await this.#planned(cut);
     this.#tell("plan", began);
     const planned = performance.now();
     const made = await prepare(cut, plan, this.#devices);
@@ -348,5 +361,8 @@ function leafKey(node: Node, cut: Cut): string {
 export async function openGpu(options: GpuInit): Promise<GpuBackend> {
   // Before the device, which nobody would close if they could not be had.
   const sources = options.shaders ?? (await loadShaders());
-  return new GpuBackend(await openDevice(options), sources, options);
+  const gpu = await openDevice(options);
+  const store = options.tune === "off" ? null : await openStore(gpu.adapter, gpu.traits);
+  const records = (await store?.read()) ?? new Map();
+  return new GpuBackend(gpu, sources, options, { store, records });
 }

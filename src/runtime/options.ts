@@ -1,6 +1,8 @@
 // Checks of what a caller passed to `init`, by shape alone: whether a device can be had is found out by opening it.
 
+import { env } from "../core/env.ts";
 import { nearest, tell, UsageError } from "../core/error.ts";
+import { TUNE_MODES, type TuneMode } from "./tuning/tuner.ts";
 
 interface Rule {
   readonly ok: (v: unknown) => boolean;
@@ -21,6 +23,10 @@ const atLeast = (least: number): Rule => ({
   wants: `a whole number of at least ${least}`,
 });
 
+function isTuneMode(v: unknown): v is TuneMode {
+  return TUNE_MODES.some((mode) => mode === v);
+}
+
 const OPTIONS: Readonly<Record<string, Rule>> = {
   gpu: { ok: (v) => has(v, "requestAdapter"), wants: "a GPU object such as navigator.gpu" },
   adapter: { ok: (v) => has(v, "requestDevice"), wants: "an adapter that requestAdapter() gave" },
@@ -40,6 +46,7 @@ const OPTIONS: Readonly<Record<string, Rule>> = {
   reuseSlots: isBoolean,
   shaders: { ok: (v) => v instanceof Map, wants: "a Map from file stem to text" },
   seed: atLeast(0),
+  tune: { ok: isTuneMode, wants: '"off", "cached" or "on"' },
 };
 
 const LIMITS: Readonly<Record<string, Rule>> = {
@@ -54,6 +61,17 @@ export function checkInitOptions(options: unknown): void {
   checkAll("limits.", options.limits ?? {}, LIMITS);
   if (options.device === "cpu" && options.precision === "f16")
     throw new UsageError('init: precision "f16" is for GPUs, and device "cpu" computes in float64');
+  if (options.device === "cpu" && options.tune === "on")
+    throw new UsageError(
+      'init: tune "on" needs a GPU: the interpreter of device "cpu" has no kernels to time',
+    );
+}
+
+/** What `tune` is where it is not given: THAW_TUNE, else "cached". */
+export function defaultTune(): TuneMode {
+  const mode = env("THAW_TUNE") || "cached";
+  if (!isTuneMode(mode)) throw new UsageError(`THAW_TUNE must be off, cached or on, not ${mode}`);
+  return mode;
 }
 
 function checkAll(prefix: string, given: object, rules: Readonly<Record<string, Rule>>): void {

@@ -15,7 +15,7 @@ import {
 import { estimate, movedBytes } from "./cost.ts";
 import { isDenseView, type Loc, type Placement, type Root } from "./place.ts";
 import type { CopyStep, DispatchStep, Output, Place, Range, Step } from "./plan.ts";
-import { type Choices, defaultParams, select } from "./select.ts";
+import { type Choices, defaultParams, select, type Tuned } from "./select.ts";
 import { effectIndex } from "./state_times.ts";
 import type { WorkGraph } from "./work_graph.ts";
 
@@ -29,6 +29,8 @@ export interface LowerOptions {
   readonly device: DeviceTraits;
   readonly bindingLimit: number;
   readonly choices: Choices;
+  /** What was measured to be best. */
+  readonly tuned?: Tuned;
   readonly frozen: ReadonlySet<Node>;
   /** Forces a kernel and parameters, for tests and tuning. */
   readonly force?: { readonly kernel: string; readonly params: Call["params"] };
@@ -199,7 +201,7 @@ class Lowerer {
     const { force } = this.#options;
     const forced = force && op.kernels.find((k) => k.name === force.kernel);
     if (force && forced) return { kernel: forced, params: force.params };
-    const chosen = select(op, bare, this.#options.choices);
+    const chosen = select(op, bare, this.#options.choices, this.#options.tuned);
     // A tile whose grid is beyond the device gives way to the baseline, which walks any size.
     const grids = chosen.kernel.dispatches({ ...bare, params: chosen.params }).flatMap((d) => d.grid);
     if (grids.every((n) => n <= this.#options.device.maxWorkgroups)) return chosen;

@@ -10,7 +10,7 @@ import { lower, type TooLarge } from "./lower.ts";
 import { place, type Root } from "./place.ts";
 import { type Plan, type Step, uniformOffsets } from "./plan.ts";
 import { isOn, type RewriteOptions, rewrite } from "./rewrites/index.ts";
-import type { Choices } from "./select.ts";
+import type { Choices, Tuned } from "./select.ts";
 import { assignSlots, rootsOf } from "./slots.ts";
 import { split } from "./split.ts";
 import { snapshotRoots, workGraph } from "./work_graph.ts";
@@ -19,6 +19,8 @@ export interface ScheduleOptions {
   readonly device: DeviceTraits;
   readonly bindingLimit: number;
   readonly choices: Choices;
+  /** What was measured to be best. */
+  readonly tuned?: Tuned;
   readonly rewrites?: RewriteOptions;
   /** false: nothing is computed apart from the run. */
   readonly hoist?: boolean;

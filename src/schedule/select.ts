@@ -1,5 +1,5 @@
-// Which kernel runs a call: the best of those that are right for it, or the one that a former run of the same training
-// chose. Every choice is kept by key, because bit-identity holds for one choice of kernels.
+// Which kernel runs a call: the one that a former run of the same training chose, the one that was measured to be the
+// fastest, or the one that looks best. Every choice is kept by key, because bit-identity holds for one choice of kernels.
 
 import { show } from "../core/shape.ts";
 import { attrsKey } from "../graph/node.ts";
@@ -31,19 +31,32 @@ export function candidates(op: AnyOp, call: Omit<Call, "params">): Kernel[] {
   return op.kernels.filter((k) => !k.when || k.when({ ...call, params: defaultParams(k, call) }));
 }
 
+/** What is chosen without measurements: the kernel of the best score, at its own point. */
+export function heuristic(op: AnyOp, call: Omit<Call, "params">): { kernel: Kernel; params: Params } {
+  const score = (k: Kernel) => k.score?.({ ...call, params: {} }) ?? 0;
+  const kernel = candidates(op, call).reduce((best, k) => (score(k) > score(best) ? k : best));
+  return { kernel, params: defaultParams(kernel, call) };
+}
+
+/** The choice that measurements of this machine say is best; null where there are none. */
+export type Tuned = (op: AnyOp, call: Omit<Call, "params">) => Choice | null;
+
+/** The choice of a former run, else the measured one, else the heuristic's; it is kept by the call's key. */
 export function select(
   op: AnyOp,
   call: Omit<Call, "params">,
   choices: Choices,
+  tuned?: Tuned,
 ): { kernel: Kernel; params: Params } {
   const key = callKey(op, call);
   const fit = candidates(op, call);
-  const made = choices.get(key);
-  const known = made && fit.find((k) => k.name === made.kernel);
-  if (made && known) return { kernel: known, params: made.params };
-  const score = (k: Kernel) => k.score?.({ ...call, params: {} }) ?? 0;
-  const kernel = fit.reduce((best, k) => (score(k) > score(best) ? k : best));
-  const params = defaultParams(kernel, call);
-  choices.set(key, { kernel: kernel.name, params });
-  return { kernel, params };
+  const found = (c: Choice | null | undefined) => {
+    const kernel = c && fit.find((k) => k.name === c.kernel);
+    return kernel ? { kernel, params: c.params } : null;
+  };
+  const made = found(choices.get(key));
+  if (made) return made;
+  const chosen = found(tuned?.(op, call)) ?? heuristic(op, call);
+  choices.set(key, { kernel: chosen.kernel.name, params: chosen.params });
+  return chosen;
 }

@@ -46,3 +46,15 @@ export {
   trainStep,
 } from "./steps.ts";
 export { checkImageSize, type LayerRow, type NetworkSummary, summary } from "./summary.ts";
+export {
+  checkTuneOptions,
+  type StepName,
+  type TimedChoice,
+  TRAINED,
+  type Trained,
+  type TunedCall,
+  type TunedStep,
+  type TuneOptions,
+  type Tuning,
+  tuneModel,
+} from "./tune.ts";

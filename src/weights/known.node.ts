@@ -4,13 +4,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { env } from "../core/env.ts";
 import { DataError, messageOf } from "../core/error.ts";
+import { makeFolder } from "../core/make_folder.node.ts";
+import { userCache } from "../core/user_cache.node.ts";
 import { type DownloadOptions, download } from "./download.node.ts";
-import { makeFolder } from "./make_folder.node.ts";
 
 /** One entry of the manifest. */
 export interface KnownWeights {
@@ -31,15 +30,8 @@ export async function manifest(): Promise<Map<string, KnownWeights>> {
   return new Map(Object.entries(JSON.parse(text) as Record<string, KnownWeights>));
 }
 
-/** Where downloaded weights lie: THAW_CACHE, else the user's cache folder of this system. */
-export function cacheFolder(): string {
-  const own = env("THAW_CACHE");
-  if (own) return join(own, "weights");
-  if (process.platform === "darwin") return join(homedir(), "Library/Caches/thaw/weights");
-  if (process.platform === "win32")
-    return join(env("LOCALAPPDATA") ?? join(homedir(), "AppData/Local"), "thaw/Cache/weights");
-  return join(env("XDG_CACHE_HOME") || join(homedir(), ".cache"), "thaw/weights");
-}
+/** Where downloaded weights lie. */
+export const cacheFolder = (): string => userCache("weights");
 
 /** Where a known file would lie, and whether it does. */
 export async function findKnown(entry: KnownWeights): Promise<{ path: string; present: boolean }> {

@@ -144,6 +144,34 @@ describe.skipIf(NO_CHROMIUM)(`the bundle in Chromium${NO_CHROMIUM ? ` (${NO_CHRO
     expect(again).toEqual(outcome.bits);
   });
 
+  it("keeps in IndexedDB what it has measured, and does not measure it again", async () => {
+    const seen = await inPage<{ kernels: string[][]; first: string; second: string }>(
+      page,
+      `const stored = () => new Promise((resolve, reject) => {
+        const opening = indexedDB.open("thaw-tuning");
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = () => {
+          const all = opening.result.transaction("calls").objectStore("calls").getAll();
+          all.onsuccess = () => { opening.result.close(); resolve(all.result); };
+        };
+      });
+      const run = async () => {
+        await thaw.init({ tune: "on" });
+        const x = thaw.tensor(new Float32Array(768).fill(3), [32, 24]);
+        await x.mul(x).data();
+        await thaw.close();
+        return stored();
+      };
+      const first = await run();
+      const second = await run();
+      const kernels = first.map((r) => r.measured.map((m) => m.kernel + " " + m.verdict));
+      return { kernels, first: JSON.stringify(first), second: JSON.stringify(second) };`,
+    );
+    expect(seen.kernels.flat()).toContain("strided timed");
+    expect(seen.kernels[0].length).toBeGreaterThan(1);
+    expect(seen.second).toBe(seen.first);
+  });
+
   it("reads safetensors and PyTorch files that the page fetched, and refuses a path in one sentence", async () => {
     const seen = await inPage<Record<string, string[]>>(
       page,

@@ -37,6 +37,7 @@ describe("help", () => {
       "models",
       "profile",
       "weights",
+      "tune",
       "doctor",
     ]);
     for (const name of names) {
@@ -73,6 +74,24 @@ describe("usage errors exit with 2", () => {
     ["negative lr", () => finetune("--lr", "-1"), /lr must be a number above 0, not -1/],
     ["an empty number", () => finetune("--lr", ""), /--lr must be a number/],
     ["no value", () => finetune("--lr"), /--lr needs a value/],
+    ["nothing to tune", () => ["tune"], /thaw tune needs MODEL; see thaw tune --help/],
+    [
+      "tune of no model",
+      () => ["tune", "densenet12"],
+      /no model called densenet12; did you mean densenet121\?/,
+    ],
+    [
+      "tune of an empty batch",
+      () => ["tune", "densenet121", "--batch", "0"],
+      /batch must be .*at least 1, got 0/,
+    ],
+    [
+      "tune of unknown training",
+      () => ["tune", "densenet121", "--train", "some"],
+      /train must be "all", "last", "head" or "none", got "some"/,
+    ],
+    ["tune that forgets a batch", () => ["tune", "--clear", "--batch", "4"], /--batch needs MODEL/],
+    ["tune that lists and measures", () => ["tune", "densenet121", "--list"], /--list stands alone/],
     ["no value before an option", () => finetune("--lr", "--json"), /--lr needs a value/],
     [
       "unknown model",

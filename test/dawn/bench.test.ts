@@ -8,12 +8,13 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { convolutionsOf, costliest, type PlannedKernel } from "../../benchmarks/convolutions.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
-import { Runner } from "../../benchmarks/runner.ts";
+import { openBench } from "../../benchmarks/machine.ts";
 import { backend, ThawEngine, writeJobFile } from "../../benchmarks/thaw.ts";
-import { verify } from "../../benchmarks/verify.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
 import { close, init } from "../../src/index.ts";
+import type { BenchDevices } from "../../src/runtime/kernel_bench.ts";
+import { verify } from "../../src/runtime/verify.ts";
 import { bench } from "../lib/bench.ts";
 
 const CEILINGS = { gflops: 30, gbps: 3 };
@@ -21,7 +22,7 @@ const CEILINGS = { gflops: 30, gbps: 3 };
 describe("kernels", () => {
   let folder: string;
   let file: string;
-  let runner: Runner;
+  let devices: BenchDevices;
   let found: PlannedKernel[];
 
   beforeAll(async () => {
@@ -33,7 +34,7 @@ describe("kernels", () => {
     await engine.load({ what: "all", weights: file });
     await engine.step();
     found = convolutionsOf({ all: await engine.plan() });
-    runner = await Runner.open((await backend()).gpu);
+    devices = await openBench((await backend()).gpu);
   });
   afterAll(async () => {
     await close();
@@ -59,7 +60,7 @@ describe("kernels", () => {
   it("that match get numbers", async () => {
     for (const op of ["conv2d", "conv2dInput", "conv2dWeight"]) {
       const k = found.filter((f) => f.op === op).at(-1) as PlannedKernel;
-      const m = await measure(runner, k, CEILINGS);
+      const m = await measure(devices, k, CEILINGS);
       expect(m.verified.worst).toBeLessThan(1);
       expect(m.verified.compared).toBeGreaterThan(0);
       expect(m.gflops).toBeCloseTo(k.flops / m.ms / 1e6);
@@ -88,7 +89,7 @@ describe("kernels", () => {
     ["writes beside its output", (d: Dispatch) => uniform(d, "y0", 4), /never written|beside it/],
   ])("that a kernel %s is found, and it gets no number", async (_what, change, why) => {
     const k = found.find((f) => f.kernel.startsWith("strip") && f.variant.includes("+affineRelu"));
-    const wrong = measure(runner, k as PlannedKernel, CEILINGS, changed(k as PlannedKernel, change));
+    const wrong = measure(devices, k as PlannedKernel, CEILINGS, changed(k as PlannedKernel, change));
     await expect(wrong).rejects.toThrow(WrongKernel);
     await expect(wrong).rejects.toThrow(why);
   });

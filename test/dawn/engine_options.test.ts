@@ -8,7 +8,10 @@ afterAll(close);
 
 const wrong: [unknown, string][] = [
   [{ devcie: "cpu" }, "init: there is no option devcie; did you mean device?"],
-  [{ tune: "on" }, "init: there is no option tune; there are gpu, adapter, device,"],
+  [{ tuen: "on" }, "init: there is no option tuen; did you mean tune?"],
+  [{ unlike: 1 }, "init: there is no option unlike; there are gpu, adapter, device,"],
+  [{ tune: true }, 'init: tune must be "off", "cached" or "on", got true'],
+  [{ tune: "on", device: "cpu" }, 'init: tune "on" needs a GPU'],
   [{ limits: { maxBufferSize: 3 } }, "init: there is no option limits.maxBufferSize; there are maxStorage"],
   [{ limits: { maxStorageBufferBindingSize: 0.5 } }, "must be a whole number of at least 1, got 0.5"],
   [{ device: "gpu" }, 'init: device must be an opened device or "cpu" (leave it out'],

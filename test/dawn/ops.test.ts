@@ -3,12 +3,12 @@
 // poisoned before, nothing written outside of the output's view, the same bits on a second run. The baseline runs all
 // samples dense and as views, each variant a seeded few points of its space (all of it with THAW_TEST=all).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TINY, UNIT, UNIT_F16 } from "../../src/core/accuracy.ts";
+import { UNIT, UNIT_F16 } from "../../src/core/accuracy.ts";
 import type { HostArray } from "../../src/core/dtype.ts";
 import { hash53 } from "../../src/core/hash.ts";
 import { Generator } from "../../src/core/random.ts";
 import { openDevice } from "../../src/gpu/device.ts";
-import { mapArray, type NDArray } from "../../src/graph/array.ts";
+import type { NDArray } from "../../src/graph/array.ts";
 import {
   type AnyOp,
   allOps,
@@ -18,6 +18,7 @@ import {
   type Params,
   type Sample,
 } from "../../src/graph/op.ts";
+import { allowedError } from "../../src/runtime/verify.ts";
 import { defaultParams } from "../../src/schedule/select.ts";
 import "../../src/ops/index.ts";
 import { KernelBench, type Layout } from "../lib/run_kernel.ts";
@@ -44,29 +45,6 @@ function points(op: AnyOp, kernel: Kernel, call: Omit<Call, "params">): Params[]
   const others = list.filter((p) => JSON.stringify(p) !== JSON.stringify(own));
   if (ALL) return [own, ...others];
   return [own, ...new Generator(hash53(op.name + kernel.name) % 2 ** 32).shuffle(others).slice(0, 1)];
-}
-
-function bound(
-  op: AnyOp,
-  kernel: Kernel,
-  inputs: readonly NDArray[],
-  outputs: readonly NDArray[],
-  attrs: Call["attrs"],
-): Float64Array[] {
-  const terms = op.terms?.(inputs, attrs) ?? 1;
-  const magnitude =
-    op.magnitude?.(inputs, attrs) ??
-    op.ref(
-      inputs.map((a) => (a.dtype === "f32" ? mapArray(a, Math.abs) : a)),
-      attrs,
-    );
-  const builtin = op.builtin?.(inputs, outputs, attrs);
-  const unit = kernel.precision === "f16" ? UNIT_F16 : UNIT;
-  return outputs.map((y, k) =>
-    y.data.map(
-      (_, i) => 4 * unit * Math.sqrt(terms) * Math.abs(magnitude[k].data[i]) + (builtin?.[k][i] ?? 0) + TINY,
-    ),
-  );
 }
 
 /** The first element that is not what it should be, as text; null when all are. */
@@ -97,7 +75,8 @@ async function check(
   const attrs = sample.attrs ?? {};
   const want = op.ref(inputs, attrs);
   const got = await bench.run(op, kernel, params, inputs, want, attrs, layout);
-  const tolerance = exact ? null : bound(op, kernel, inputs, want, attrs);
+  const unit = kernel.precision === "f16" ? UNIT_F16 : UNIT;
+  const tolerance = exact ? null : allowedError(op, inputs, want, attrs, unit);
   const where = `${op.name} ${kernel.name} ${JSON.stringify(params)} offset ${layout.offset} gap ${layout.gap} ${sampleName(sample)}`;
   got.forEach((g, k) => {
     expect(mismatch(g.data, want[k], tolerance?.[k] ?? null), `${where}, output ${k}`).toBeNull();

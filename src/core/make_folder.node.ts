@@ -3,7 +3,7 @@
 
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { DataError, messageOf } from "../core/error.ts";
+import { DataError, messageOf } from "./error.ts";
 
 /** Makes a folder unless it is there. Throws DataError naming what is in the way; `what` says what the folder is. */
 export async function makeFolder(folder: string, what: string): Promise<void> {
