@@ -188,7 +188,7 @@ function tunedCall(step: StepName, planned: PlannedCall, record: CallRecord | un
   return [{ step, count, key, op: op.name, shapes, own: timed(own), best, measured: measured.length, wrong }];
 }
 
-const ROUNDS = { least: 5, most: 15, budgetMs: 6000 };
+const ROUNDS = { least: 9, most: 25, budgetMs: 10_000 };
 
 /** Both steps in turn, now the one first and now the other, so that whatever else the machine does falls on both alike. */
 async function compare(
