@@ -172,6 +172,17 @@ describe("a race", () => {
     expect(middle({ ...own, samples: [3, 1, 2, 9] })).toBe(2);
   });
 
+  it("is told by samples that are long beside the steps of the clock", async () => {
+    const coarse = (ms: number, once: number): Racer => {
+      const time = async (n: number) => (Math.floor((ms * n) / 0.065) * 0.065) / n;
+      return { ready: { time }, once, samples: [] };
+    };
+    const [own, other] = [coarse(0.02, 9), coarse(0.03, 0)];
+    await race([own, other]);
+    expect(Math.min(...own.samples)).toBeGreaterThan(0.018);
+    expect(Math.min(...other.samples)).toBeGreaterThan(0.028);
+  });
+
   it("a single run is repeated where it is long and may yet matter", async () => {
     const [short, long, far] = [racer(1), racer(9, (n) => (n === 1 ? 2 : 1)), racer(90)];
     expect(await single(short.ready, 1)).toBe(1);

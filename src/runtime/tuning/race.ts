@@ -61,8 +61,7 @@ export async function race(
   const began = now();
   for (let round = 0; round < MOST; round++) {
     if (round >= LEAST && (running.length === 1 || now() - began > BUDGET_MS)) break;
-    // Another program may have been in the way of the first run: the fastest one says how often to repeat.
-    for (const r of running) r.samples.push(await r.ready.time(repeatsFor(Math.min(r.once, lowest(r)))));
+    for (const r of running) r.samples.push(await sample(r, Math.min(r.once, lowest(r))));
     const fastest = Math.min(...running.map(lowest));
     const factor = LEAVES[Math.min(round, LEAVES.length - 1)];
     const first = round < LEAST - 1 ? Number.POSITIVE_INFINITY : FAR;
@@ -81,7 +80,7 @@ const WINS = 6;
 export async function duel(first: Racer, challenger: Racer, share: number, ms: number): Promise<boolean> {
   const fresh = [first, challenger].map((r): Racer => ({ ...r, samples: [] }));
   for (let pair = 0; pair < PAIRS; pair++)
-    for (const r of fresh) r.samples.push(await r.ready.time(repeatsFor(Math.min(r.once, lowest(first)))));
+    for (const r of fresh) r.samples.push(await sample(r, Math.min(r.once, lowest(first))));
   const [a, b] = fresh;
   first.samples.push(...a.samples);
   challenger.samples.push(...b.samples);
@@ -90,5 +89,16 @@ export async function duel(first: Racer, challenger: Racer, share: number, ms: n
   return wins >= WINS && gains(lowest) && gains(middle);
 }
 
-const repeatsFor = (once: number): number =>
-  Math.max(1, Math.min(REPEATS, Math.round(SAMPLE_MS / Math.max(once, 1e-3))));
+/**
+ * One sample: ms of a run that is expected to take about `once`. Where that was too long, because another program was in
+ * the way when it was measured, there are too few repeats for a clock of coarse steps, and they are doubled.
+ */
+async function sample(r: Racer, once: number): Promise<number> {
+  let n = Math.max(1, Math.min(REPEATS, Math.round(SAMPLE_MS / Math.max(once, 1e-3))));
+  let ms = await r.ready.time(n);
+  while (ms * n < SAMPLE_MS / 4 && n < REPEATS) {
+    n = Math.min(REPEATS, 2 * n);
+    ms = await r.ready.time(n);
+  }
+  return ms;
+}
