@@ -493,6 +493,12 @@ defineOp<Conv2dAttrs>({
       attrs: { ...plain, stride: [2, 2] },
     },
     {
+      note: "batch norm on load, planes of one pixel",
+      inputs: [x(3, 33, 1, 1), x(20, 33, 1, 1), x(20), x(33), x(33)],
+      attrs: { ...plain, bias: true, relu: true, prologue: "affineRelu" },
+      differentiable: false,
+    },
+    {
       note: "affine on load, groups",
       inputs: [x(1, 4, 5, 5), x(4, 2, 3, 3), x(4), x(4)],
       attrs: { ...plain, groups: 2, prologue: "affine" },

@@ -69,18 +69,37 @@ function tileHooks(fused: Fused): Record<string, string> {
 
 const fours = (...values: readonly number[]): boolean => values.every((v) => v % 4 === 0);
 
-/** Whether four neighbours of an operand, along k or across it, always lie in one aligned vec4. */
-function loadsFour(s: Side, outer: number, k: number, pictures: readonly (number | undefined)[]): boolean {
-  const [length, step] = s.k === 1 ? [k, s.outer] : [outer, s.k];
+/**
+ * Whether b's neighbours are loaded along k. Its batch norm on load is by channel: neighbours must then be of one, and
+ * channels lie on k unless pictures do.
+ */
+const bAlong = (g: GemmCall, fused: Fused): boolean =>
+  g.b.k === 1 && (g.along !== undefined || !fused.onLoad.prologue);
+
+interface Run {
+  /** Neighbours that an operand is loaded by: along k, or across it. */
+  readonly along: boolean;
+  readonly outer: number;
+  readonly k: number;
+}
+
+/** Whether four neighbours of an operand always lie in one aligned vec4. */
+function loadsFour(s: Side, run: Run, pictures: readonly (number | undefined)[]): boolean {
+  const [length, step] = run.along ? [run.k, s.outer] : [run.outer, s.k];
   return fours(s.at, s.batch, length, step, ...pictures.map((p) => p ?? 0));
 }
 
 /** Whether a, b and y all go by vec4; one switch, so that few pipelines serve all products. */
-function allFours(g: GemmCall, to: ReturnType<typeof target>): boolean {
+function allFours(g: GemmCall, fused: Fused, to: ReturnType<typeof target>): boolean {
   const { m, n, k } = g.e;
   return (
-    loadsFour(g.a, m, k, [g.along?.plane, g.along?.a]) &&
-    loadsFour(g.b, n, k, [g.along?.plane, g.along?.b, g.columns?.plane, g.columns?.b]) &&
+    loadsFour(g.a, { along: g.a.k === 1, outer: m, k }, [g.along?.plane, g.along?.a]) &&
+    loadsFour(g.b, { along: bAlong(g, fused), outer: n, k }, [
+      g.along?.plane,
+      g.along?.b,
+      g.columns?.plane,
+      g.columns?.b,
+    ]) &&
     fours(n, ...Object.values(to))
   );
 }
@@ -126,7 +145,7 @@ export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Di
   const { m, n, k } = g.e;
   const { per, parts } = cutOf(k, SK);
   const to = target(g, parts);
-  const vec = allFours(g, to);
+  const vec = allFours(g, fused, to);
   const { bias, ...operands } = fused.bind;
   const whole = parts === 1;
   return {
@@ -137,7 +156,7 @@ export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Di
       TM: rowsOf(BM),
       V: vec ? 4 : 1,
       A_ALONG: g.a.k === 1 ? 1 : 0,
-      B_ALONG: g.b.k === 1 ? 1 : 0,
+      B_ALONG: bAlong(g, fused) ? 1 : 0,
     },
     types: { Four: vec ? "vec4<f32>" : "f32", ...stagedType(params) },
     hooks: {
