@@ -49,7 +49,10 @@ export interface Kernel<A extends Attrs = Attrs> {
   readonly name: string;
   /** Whether it is right for this call; the first kernel of an op is right for all and has none. */
   readonly when?: (call: Call<A>) => boolean;
-  /** How good it is expected to be for this call, higher is better; a missing one counts 0. */
+  /**
+   * How good it is expected to be for this call, higher is better; a missing one counts 0. Below 0: hopeless on a device
+   * of this kind, so that the tuner does not try it.
+   */
   readonly score?: (call: Call<A>) => number;
   /** Tuning space; the first point of every axis is the default. */
   readonly space?: Readonly<Record<string, readonly number[]>>;

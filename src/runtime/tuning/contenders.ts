@@ -55,9 +55,13 @@ export class Contenders {
 
   /** All of them: the heuristic's first, then the baseline. Points that make the same dispatches count once. */
   all(op: AnyOp, call: Bare): Contender[] {
-    const list = candidates(op, call).flatMap((kernel) =>
-      points(op, kernel, call).flatMap((params) => this.of(op, kernel, params, call) ?? []),
-    );
+    const score = (k: Kernel) => k.score?.({ ...call, params: defaultParams(k, call) }) ?? 0;
+    // Below 0: not for a device of this kind, and much of it to compile.
+    const list = candidates(op, call)
+      .filter((k) => score(k) >= 0)
+      .flatMap((kernel) =>
+        points(op, kernel, call).flatMap((params) => this.of(op, kernel, params, call) ?? []),
+      );
     const seen = new Set<string>();
     return [this.own(op, call), this.baseline(op, call), ...list].flatMap((c) => {
       const key = c && JSON.stringify(c.kernel.dispatches({ ...call, params: c.params }));
