@@ -1,25 +1,22 @@
-// The benchmark's course: the machine, the network against torchvision, each distinct kernel, then whole steps. Each
-// part verifies, then times.
+// The benchmark's course: the machine, the network against torchvision, each distinct kernel, then whole steps, then the
+// goals. Each part verifies, then times.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf, ThawError, UsageError } from "../src/core/error.ts";
 import { close, init } from "../src/index.ts";
-import { type Plan, planBytes } from "../src/schedule/plan.ts";
-import { type Checked, checkModel, checkPeerLogits, checkPeerLosses, checkTrained } from "./check.ts";
-import { convolutionsOf, costliest } from "./convolutions.ts";
-import type { Engine } from "./engine.ts";
-import { measure } from "./kernels.ts";
-import { busyNote, Calibration, type Ceilings, commitName, measureCeilings } from "./machine.ts";
-import { HELP, type Options, readOptions, type What } from "./options.ts";
+import { checkModel } from "./check.ts";
+import { type Goal, sayGoals, stepGoals } from "./goals.ts";
+import { plansOf, timeKernels } from "./kernel_course.ts";
+import { busyNote, type Ceilings, calibrationName, commitName, measureCeilings } from "./machine.ts";
+import { HELP, type Options, readOptions } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
 import { Report, round } from "./report.ts";
 import { Runner } from "./runner.ts";
-import { type Row, roundsFor, timeSteps } from "./steps.ts";
-import { comparisons, type KernelRow, kernelSummary, kernelTable, stepTable } from "./tables.ts";
-import { backend, ThawEngine, writeJobFile } from "./thaw.ts";
+import { type CaseResult, JobFiles, sayChecks, timeCase, verifiedPeers } from "./step_course.ts";
+import { backend } from "./thaw.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -44,162 +41,49 @@ async function machine(runner: Runner, report: Report): Promise<Ceilings> {
     cores: cpus().length,
     load: round(loadavg()[0]),
   };
-  report.line({ ...line, ...host, node: process.version, date: new Date().toISOString() });
+  const calibration = calibrationName(runner);
+  const when = { node: process.version, date: new Date().toISOString() };
+  report.line({ ...line, ...host, calibration, ...when });
   report.text(
     `${line.adapter}: ${line.ceilingGflops} GFLOP/s multiply-add, ${line.ceilingGbps} GB/s copy, commit ${line.commit}`,
   );
+  if (calibration === "plain8")
+    report.text("this device has no subgroups: the calibration kernel is the plain one, which takes longer");
   const busy = busyNote(host.load, host.cores);
   if (busy) report.text(busy);
   return ceilings;
 }
 
-function say(report: Report, engine: string, checks: readonly Checked[]): void {
-  for (const { what, against, error, bound } of checks) {
-    report.line({ kind: "check", engine, what, against, error: round(error), bound: round(bound) });
-    report.text(
-      `  ${what}: within ${error.toExponential(1)} of ${against} (allowed ${bound.toExponential(1)})`,
-    );
-  }
-}
-
-async function kernels(
-  runner: Runner,
-  plans: Readonly<Record<string, Plan>>,
-  ceilings: Ceilings,
-  limit: number,
-  report: Report,
-): Promise<void> {
-  const all = convolutionsOf(plans);
-  const list = costliest(all, limit);
-  report.phase(
-    `timing ${list.length} of ${all.length} distinct convolution kernels, each once its output has matched float64 (of a large one, rows drawn by seed)`,
-  );
-  const rows: KernelRow[] = [];
-  for (const [i, k] of list.entries()) {
-    report.progress(`kernel ${i + 1} of ${list.length}: ${k.op} ${k.shape} ${k.variant}`);
-    const m = await measure(runner, k, ceilings);
-    rows.push({ planned: k, measured: m });
-    report.line({
-      kind: "kernel",
-      engine: "thaw",
-      op: k.op,
-      shape: k.shape,
-      variant: k.variant,
-      ms: round(m.ms),
-      gflops: round(m.gflops),
-      gbps: round(m.gbps),
-      ofCeiling: round(m.ofCeiling),
-      p10: round(m.p10),
-      p90: round(m.p90),
-      n: m.n,
-      calls: k.calls,
-      verified: m.verified.compared,
-      elements: m.verified.elements,
-      error: round(m.verified.worst),
-    });
-  }
-  if (rows.length > 0 && !report.json) report.text(`${kernelTable(rows)}\n\n${kernelSummary(rows)}`);
-}
-
-/** The plans of a forward pass and of a full step, and the logits of the former. */
-async function plansOf(file: string): Promise<{ plans: Record<string, Plan>; logits: Float32Array }> {
-  const engine = new ThawEngine();
-  const plans: Record<string, Plan> = {};
-  await engine.load({ what: "all", weights: file });
-  await engine.step();
-  plans.all = await engine.plan();
-  await engine.load({ what: "forward", weights: file });
-  const logits = await engine.logits();
-  plans.forward = await engine.plan();
-  return { plans, logits };
-}
-
-async function verifyPeers(
-  peers: readonly Peer[],
-  file: string,
-  logits: Float32Array,
-  report: Report,
-): Promise<void> {
-  for (const peer of peers) {
-    report.phase(`verifying ${peer.name}`);
-    const { adapter } = await peer.load({ what: "forward", weights: file });
-    report.text(`  ${peer.name} runs on ${adapter}`);
-    say(report, peer.name, [checkPeerLogits(peer.name, await peer.logits(), logits)]);
-    await peer.close();
-  }
-}
-
-function stepLine(row: Row, what: What, shape: readonly number[], plan: Plan | null, report: Report): void {
-  report.line({
-    kind: "step",
-    engine: row.engine,
-    what,
-    shape,
-    ms: round(row.ms),
-    p10: round(row.p10),
-    p90: round(row.p90),
-    n: row.n,
-    calibrationMs: round(row.calibrationMs),
-    firstMs: round(row.firstMs),
-    dispatches: row.dispatches,
-    pipelines: row.pipelines,
-    newBuffers: row.newBuffers,
-    planBytes: plan && planBytes(plan),
-    gpuBytes: row.gpuBytes,
-    timesThaw: round(row.timesFirst),
-  });
-}
-
-async function stepsOf(
-  what: What,
-  file: string,
-  peers: readonly Peer[],
-  o: Options,
-  report: Report,
-): Promise<Row[]> {
-  const thaw = new ThawEngine();
-  const engines: readonly Engine[] = [thaw, ...peers];
-  report.phase(`timing ${what}`);
-  const loaded = [];
-  for (const e of engines) loaded.push(await e.load({ what, weights: file }));
-  for (const [i, p] of peers.entries()) checkTrained(p.name, loaded[i + 1], loaded[0]);
-  const calibration = await Calibration.open(await Runner.open((await backend()).gpu));
-  const rounds = roundsFor(o.samples, engines.length);
-  const rows = await timeSteps(engines, calibration, rounds, {
-    warming: (engine) => report.progress(`${what}: first steps of ${engine}`),
-    warm: ([first, ...others]) => {
-      for (const w of others) say(report, w.engine, checkPeerLosses(w, first));
-    },
-    round: (n) => report.progress(`${what}: round ${n}`),
-  });
-  const plan = await thaw.plan();
-  for (const [i, row] of rows.entries())
-    stepLine(row, what, [o.batch, 3, o.size, o.size], i === 0 ? plan : null, report);
-  if (!report.json) report.text(stepTable(what, rows, planBytes(plan)));
-  for (const sentence of comparisons(what, rows)) report.text(sentence);
-  calibration.close();
-  for (const e of engines) await e.close();
-  return rows;
-}
-
 async function course(o: Options, report: Report, folder: string): Promise<void> {
-  const file = join(folder, "job.safetensors");
   await init({ seed: 1 });
-  const { gpu } = await backend();
   const peers = await openPeers(o.peers, report);
-  const ceilings = await machine(await Runner.open(gpu), report);
-  report.phase("verifying the network");
-  say(report, "thaw", await checkModel());
-  await writeJobFile(file, o.batch, o.size);
-  const { plans, logits } = await plansOf(file);
   const runner = await Runner.open((await backend()).gpu);
-  if (o.kernels > 0) await kernels(runner, plans, ceilings, o.kernels, report);
+  const { software } = runner.gpu.traits;
+  const ceilings = await machine(runner, report);
+  report.phase("verifying the network");
+  sayChecks(report, "thaw", await checkModel());
+  const files = new JobFiles(folder);
+  const goals: Goal[] = [];
+  if (o.kernels > 0) {
+    const plans = await plansOf(await files.of(o));
+    const fresh = await Runner.open((await backend()).gpu);
+    goals.push(...(await timeKernels(fresh, plans, ceilings, o.kernels, report)));
+  }
   try {
-    await verifyPeers(peers, file, logits, report);
-    for (const what of o.steps) await stepsOf(what, file, peers, o, report);
+    goals.push(...(await steps(o, files, peers, report)));
   } finally {
     for (const p of peers) await p.close();
   }
+  sayGoals(goals, software, report);
+}
+
+async function steps(o: Options, files: JobFiles, all: readonly Peer[], report: Report): Promise<Goal[]> {
+  // A forward pass is verified by what its first steps give.
+  const trains = o.cases.some((c) => c.what !== "forward");
+  const peers = trains ? await verifiedPeers(all, await files.of(o), report) : all;
+  const results: CaseResult[] = [];
+  for (const c of o.cases) results.push(await timeCase(c, await files.of(c), peers, o, report));
+  return stepGoals(results);
 }
 
 async function run(o: Options, report: Report): Promise<void> {

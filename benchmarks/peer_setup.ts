@@ -1,5 +1,5 @@
-// Which peers there are, and getting them ready: TensorFlow.js is installed on demand into benchmarks/peers, PyTorch is
-// used where the system has it.
+// Which peers there are, and getting them ready: TensorFlow.js and jax-js are installed on demand into benchmarks/peers,
+// PyTorch is used where the system has it.
 
 import { execFile } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -9,11 +9,14 @@ import { ThawError } from "../src/core/error.ts";
 import type { Options } from "./options.ts";
 import { Peer } from "./peer.ts";
 import type { Report } from "./report.ts";
+import { sayLeftOut } from "./step_course.ts";
 
 const FOLDER = new URL("./peers/", import.meta.url);
 /** A copy of the lock file that was installed. */
 const INSTALLED = new URL("node_modules/.thaw/installed.json", FOLDER);
-const PYTHON = "/usr/bin/python3";
+const PYTHONS = ["/usr/bin/python3", "python3"] as const;
+/** TF32 and half precision keep 11 bits: after 121 layers results agree to a few per cent. */
+const COARSE = 0.05;
 
 const at = (file: string): string => fileURLToPath(new URL(file, FOLDER));
 const run = promisify(execFile);
@@ -24,7 +27,9 @@ const textOf = (file: URL): Promise<string | null> => readFile(file, "utf8").cat
 async function install(report: Report): Promise<void> {
   const lock = await textOf(new URL("package-lock.json", FOLDER));
   if (lock !== null && lock === (await textOf(INSTALLED))) return;
-  report.phase(`installing TensorFlow.js into ${fileURLToPath(FOLDER)} (npm ci, from the npm registry)`);
+  report.phase(
+    `installing TensorFlow.js and jax-js into ${fileURLToPath(FOLDER)} (npm ci, from the npm registry)`,
+  );
   try {
     // None of the packages needs its install script.
     await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
@@ -33,7 +38,7 @@ async function install(report: Report): Promise<void> {
     });
   } catch (error) {
     throw new ThawError(
-      `TensorFlow.js could not be installed (${reasonOf(error)}); run "npm ci" in benchmarks/peers, or leave out --peers`,
+      `TensorFlow.js and jax-js could not be installed (${reasonOf(error)}); run "npm ci" in benchmarks/peers, or leave out --peers`,
     );
   }
   await mkdir(new URL("./", INSTALLED), { recursive: true });
@@ -47,28 +52,50 @@ function reasonOf(error: unknown): string {
   return said.find((l) => !/^(code|syscall|errno|path|dest) /.test(l)) ?? message.split("\n")[0];
 }
 
-async function hasTorch(): Promise<boolean> {
+/** What of PyTorch a python has: nothing, the CPU's, or CUDA's too. */
+async function torchOf(python: string): Promise<"none" | "cpu" | "cuda"> {
   try {
-    await run(PYTHON, ["-c", "import torch, torchvision"]);
-    return true;
+    const { stdout } = await run(python, [
+      "-c",
+      "import torch, torchvision; print(torch.cuda.is_available())",
+    ]);
+    return stdout.trim() === "True" ? "cuda" : "cpu";
   } catch {
-    return false;
+    return "none";
   }
+}
+
+/** PyTorch on the GPU in its three kinds of arithmetic, or on the CPU. */
+export function torchPeers(python: string, device: "cpu" | "cuda"): Peer[] {
+  const modes = device === "cpu" ? (["fp32"] as const) : (["fp32", "tf32", "amp"] as const);
+  return modes.map(
+    (mode) =>
+      new Peer({
+        name: `torch-${device}${mode === "fp32" ? "" : `-${mode}`}`,
+        command: python,
+        args: [at("torch_densenet.py"), "--device", device, "--mode", mode],
+        tolerance: mode === "fp32" ? undefined : COARSE,
+      }),
+  );
+}
+
+const COMPILES = "its full step compiles for many minutes; --peers=all takes it";
+
+function jaxPeer(all: boolean): Peer {
+  const leftOut = all ? undefined : { all: COMPILES };
+  return new Peer({ name: "jax-js", command: process.execPath, args: [at("jax.mjs")], leftOut });
 }
 
 /** The peers that were asked for and are there; what is not there is said. */
 export async function openPeers(which: Options["peers"], report: Report): Promise<Peer[]> {
   if (which === "none") return [];
   await install(report);
-  const peers = [new Peer({ name: "tfjs-webgpu", command: process.execPath, args: [at("tfjs.mjs")] })];
-  if (which !== "all") return peers;
-  if (await hasTorch())
-    peers.push(new Peer({ name: "torch-cpu", command: PYTHON, args: [at("torch_densenet.py")] }));
-  else leaveOut(report, "torch-cpu", `${PYTHON} has no torch and torchvision`);
+  const tfjs = new Peer({ name: "tfjs-webgpu", command: process.execPath, args: [at("tfjs.mjs")] });
+  const peers = [tfjs, jaxPeer(which === "all")];
+  for (const python of PYTHONS) {
+    const torch = await torchOf(python);
+    if (torch !== "none") return [...peers, ...torchPeers(python, torch)];
+  }
+  sayLeftOut(report, "torch", undefined, `neither ${PYTHONS.join(" nor ")} has torch and torchvision`);
   return peers;
-}
-
-function leaveOut(report: Report, engine: string, why: string): void {
-  report.line({ kind: "left-out", engine, why });
-  report.phase(`${engine} is left out: ${why}`);
 }

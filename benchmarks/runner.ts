@@ -3,6 +3,7 @@
 // run, is poisoned, so that a value never written or written beside the output is seen.
 
 import { readdirSync, readFileSync } from "node:fs";
+import type { HostArray } from "../src/core/dtype.ts";
 import { numel } from "../src/core/shape.ts";
 import { BufferStore, type DeviceBuffer, type Gpu } from "../src/gpu/buffers.ts";
 import { type Command, Commander } from "../src/gpu/commands.ts";
@@ -17,7 +18,7 @@ const BESIDE = 0x7fc3c3c3;
 
 /** Output of a run: its values in order, and how many words beside it have changed. */
 export interface Output {
-  readonly data: Float32Array;
+  readonly bytes: ArrayBuffer;
   readonly unwritten: number;
   readonly spilled: number;
 }
@@ -55,11 +56,12 @@ export class Runner {
   }
 
   /** Makes a call ready; `inputs` are dense, in the order of the call's operands. */
-  async prepare(op: AnyOp, kernel: Kernel, call: Call, inputs: readonly Float32Array[]): Promise<Prepared> {
-    if (kernel.inPlace)
-      throw new Error(`benchmark: ${op.name} ${kernel.name} works in place, which is not run here`);
+  async prepare(op: AnyOp, kernel: Kernel, call: Call, inputs: readonly HostArray[]): Promise<Prepared> {
     const ins = call.inputs.map((o, i) => this.#operand(o, inputs[i]));
-    const outs = call.outputs.map((o) => this.#operand(o, null));
+    const outs = call.outputs.map((o, k) => {
+      const from = kernel.inPlace?.find(([out]) => out === k);
+      return this.#operand(o, from && inputs[from[1]] ? inputs[from[1]] : null, POISON);
+    });
     const scratch = new Map(
       Object.entries(kernel.scratch?.(call) ?? {}).map(([n, size]) => [
         n,
@@ -108,8 +110,8 @@ export class Runner {
     this.gpu.check();
   }
 
-  #operand(o: Operand, data: Float32Array | null): DeviceBuffer {
-    const words = new Uint32Array(length(o)).fill(data ? BESIDE : POISON);
+  #operand(o: Operand, data: HostArray | null, beside = BESIDE): DeviceBuffer {
+    const words = new Uint32Array(length(o)).fill(beside);
     const bits = data && new Uint32Array(data.buffer, data.byteOffset, data.length);
     if (bits) forEachRow(o, (flat, at, count) => words.set(bits.subarray(flat, flat + count), at));
     const buffer = this.#buffers.storage("operand", words.byteLength);
@@ -124,10 +126,15 @@ export class Runner {
       data.set(words.subarray(at, at + count), flat);
       words.fill(POISON, at, at + count);
     });
-    const unwritten = data.reduce((n, w) => n + (w === POISON ? 1 : 0), 0);
-    const spilled = words.reduce((n, w) => n + (w === POISON ? 0 : 1), 0);
-    return { data: new Float32Array(data.buffer), unwritten, spilled };
+    const unwritten = poisoned(data);
+    return { bytes: data.buffer, unwritten, spilled: words.length - poisoned(words) };
   }
+}
+
+function poisoned(words: Uint32Array): number {
+  let n = 0;
+  for (let i = 0; i < words.length; i++) if (words[i] === POISON) n++;
+  return n;
 }
 
 /** Words of the buffer behind an operand, with a margin behind it. */

@@ -132,16 +132,19 @@ export class ThawEngine implements Engine {
     return (await backend()).plans.at(-1) as Plan;
   }
 
-  async step(): Promise<StepResult> {
+  async step(count = true): Promise<StepResult> {
     const gpu = await backend();
     const before = gpu.stats;
     const began = performance.now();
     const out = await this.#once();
     const ms = performance.now() - began;
-    const { dispatches, buffers, bufferBytes } = gpu.stats;
+    const { dispatches, buffers, bufferBytes, bindGroups, submits } = gpu.stats;
     return {
       ms,
       loss: this.#scalar ? out[0] : null,
+      logits: count && !this.#scalar ? out : undefined,
+      newBindGroups: bindGroups - before.bindGroups,
+      submits: submits - before.submits,
       dispatches: dispatches - before.dispatches,
       newBuffers: buffers - before.buffers,
       pipelines: pipelinesOf(await this.plan()),

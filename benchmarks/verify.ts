@@ -3,6 +3,7 @@
 // the axes that the op says may be cut (pictures, output channels): those rows whole, first and last always among them.
 
 import { TINY, UNIT } from "../src/core/accuracy.ts";
+import type { HostArray } from "../src/core/dtype.ts";
 import { Generator } from "../src/core/random.ts";
 import { numel, type TypeOf } from "../src/core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../src/graph/array.ts";
@@ -18,11 +19,18 @@ export interface Verified {
   readonly worst: number;
 }
 
+/** An array of any element type, as it was uploaded or read back. */
+export interface Given extends TypeOf {
+  readonly data: HostArray | Float64Array;
+}
+
+const plain = ({ shape, dtype, data }: Given): NDArray => ({ shape, dtype, data: new Float64Array(data) });
+
 /** FLOPs of the part of a reference that is computed. */
 const BUDGET = 4e6;
 
 /** Elements `indices` of an axis. */
-export function take(a: NDArray, axis: number, indices: readonly number[]): NDArray {
+export function take(a: Given, axis: number, indices: readonly number[]): NDArray {
   const inner = numel(a.shape.slice(axis + 1));
   const outer = numel(a.shape.slice(0, axis));
   const out = new Float64Array(outer * indices.length * inner);
@@ -38,10 +46,10 @@ export function take(a: NDArray, axis: number, indices: readonly number[]): NDAr
 
 /** First, last, and others drawn between them: `count` whole numbers below `extent` in order. */
 function choose(extent: number, count: number, random: Generator): number[] {
-  const all = Array.from({ length: extent }, (_, i) => i);
-  if (count >= extent) return all;
-  const middle = random.shuffle(all.slice(1, -1)).slice(0, Math.max(0, count - 2));
-  return [0, ...middle, extent - 1].slice(0, Math.max(1, count)).sort((a, b) => a - b);
+  if (count >= extent) return Array.from({ length: extent }, (_, i) => i);
+  const chosen = new Set([0, extent - 1].slice(0, Math.max(1, count)));
+  while (chosen.size < count) chosen.add(random.integer(extent));
+  return [...chosen].sort((a, b) => a - b);
 }
 
 interface Cut {
@@ -66,12 +74,15 @@ function chooseRows(
   return axes.map((axis, i) => ({ axis, indices: choose(axis.extent, counts[i], random) }));
 }
 
-const takeAll = (arrays: readonly NDArray[], cuts: readonly Cut[], side: "inputs" | "outputs"): NDArray[] =>
+/** The chosen rows of each; only these are made float64, since whole operands may be large. */
+const takeAll = (arrays: readonly Given[], cuts: readonly Cut[], side: "inputs" | "outputs"): NDArray[] =>
   arrays.map((a, k) =>
-    cuts.reduce((now, { axis, indices }) => {
-      const on = axis[side][k];
-      return on === null || on === undefined ? now : take(now, on, indices);
-    }, a),
+    plain(
+      cuts.reduce((now, { axis, indices }) => {
+        const on = axis[side][k];
+        return on === null || on === undefined ? now : take(now, on, indices);
+      }, a),
+    ),
   );
 
 /** Output axes along which rows can be computed alone. */
@@ -89,8 +100,8 @@ function cuttable(
 export function verify(
   op: AnyOp,
   attrs: Attrs,
-  inputs: readonly NDArray[],
-  outputs: readonly NDArray[],
+  inputs: readonly Given[],
+  outputs: readonly Given[],
   budget = BUDGET,
 ): Verified {
   const { flops } = op.cost(inputs, outputs, attrs);

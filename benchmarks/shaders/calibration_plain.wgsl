@@ -1,5 +1,6 @@
-// calibration — gx[n,c,·] = Σ_k gy[n,k,·]·w[k,c]: the input gradient of a 1×1 convolution, 8 channels by 4 pixels an
-// invocation. A yardstick of how fast the machine is just now: it must never change, or runs cannot be compared.
+// calibration_plain — calibration for devices without subgroups: 8 channels by 4 pixels an invocation, weights read as
+// scalars. It takes three times as long, so figures in units of it are not those in units of calibration. It must never
+// change either.
 
 struct Sizes {
   k: u32,
