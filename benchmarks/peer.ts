@@ -47,8 +47,9 @@ export class Peer implements Engine {
     return (await this.#ask({ do: "load", ...job, adam: ADAM })) as unknown as Loaded;
   }
 
-  /** Whatever else the engine answers to. */
+  /** Whatever else the engine answers to, whether or not a network is loaded. */
   ask(verb: string, request: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    if (!this.#child) this.#start();
     return this.#ask({ do: verb, ...request });
   }
 

@@ -278,6 +278,12 @@ describe("peers", () => {
     expect(() => check(warm("p", [7, Number.NaN]), warm("thaw", [7, 6]))).toThrow(/loss after a step/);
     expect(() => check(warm("p", [null, null]), warm("thaw", [7, 6]))).toThrow(/first loss/);
     expect(() => check(warm("p", [7, 7]), warm("thaw", [7, 7]))).toThrow(/too little/);
+    // In half precision a step that does nothing would be within the bound of the loss, so its fall is compared.
+    const coarse = (got: number[]) =>
+      checkPeerStep({ ...p, tolerance: 0.1 }, warm("p", got), warm("thaw", [7, 6.5]));
+    expect(coarse([7.01, 6.52]).map((c) => c.what)).toEqual(["p first loss", "p fall of the loss"]);
+    expect(() => coarse([7, 7])).toThrow(/fall of the loss/);
+    expect(() => coarse([7, 6.4])).toThrow(/fall of the loss/);
     // A forward pass is checked by its logits, and has some.
     const passes = (logits: number[] | null) => warm("p", [null, null], logits);
     expect(check(passes([1, 2]), passes([1, 2])).map((c) => c.what)).toEqual(["p logits"]);

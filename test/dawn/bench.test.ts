@@ -4,8 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { checkPeerLogits } from "../../benchmarks/check.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
 import { Calibration } from "../../benchmarks/machine.ts";
+import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
 import { Runner } from "../../benchmarks/runner.ts";
 import { backend, ThawEngine, writeJobFile } from "../../benchmarks/thaw.ts";
@@ -150,6 +152,36 @@ describe("kernels", () => {
       wrong.data[at] = Number.NaN;
       expect(() => verify(conv, attrs, [x, w], [wrong], 2e5)).toThrow(/NaN instead of/);
     }
+  });
+});
+
+describe("PyTorch as a peer", async () => {
+  const torch = await findTorch();
+  const name = torch ? `runs on the CPU in every mode` : "not run: no python here has torch and torchvision";
+
+  it.skipIf(!torch)(name, { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "thaw-bench-torch-"));
+    const file = join(folder, "job.safetensors");
+    await init({ seed: 1 });
+    await writeJobFile(file, 2, 32);
+    const thaw = new ThawEngine();
+    const job = { what: "forward", weights: file } as const;
+    await thaw.load(job);
+    const logits = await thaw.logits();
+    await thaw.close();
+    const modes = ["fp32", "tf32", "amp"] as const;
+    for (const peer of torchPeers(torch?.python as string, "cpu", modes)) {
+      expect((await peer.load(job)).adapter).toMatch(/^CPU, 2 threads, (fp32|tf32|amp), PyTorch/);
+      const step = await peer.step(true);
+      expect(checkPeerLogits(peer, step.logits ?? [], logits).error).toBeLessThan(
+        peer.name === "torch-cpu-amp" ? 0.015 : 2e-4,
+      );
+      const reached = await peer.ask("ceilings", { size: 64 });
+      expect(Object.keys(reached)).toEqual(["copyGbps", "fp32Gflops", "tf32Gflops", "halfGflops"]);
+      for (const v of Object.values(reached)) expect(v).toBeGreaterThan(0);
+      await peer.close();
+    }
+    await rm(folder, { recursive: true });
   });
 });
 
