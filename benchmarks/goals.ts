@@ -75,12 +75,15 @@ function planGoals({ rows: [thaw] }: CaseResult): Goal[] {
   ];
 }
 
+/** Whether goals are stated for the shape of this step. */
+export function isStated(c: Case): boolean {
+  const { batch, size } = STEP_GOALS[c.what].shape;
+  return c.batch === batch && c.size === size;
+}
+
 /** The goals of the steps that were timed at the shapes for which goals are stated. */
 export function stepGoals(results: readonly CaseResult[]): Goal[] {
-  const stated = results.filter((r) => {
-    const { batch, size } = STEP_GOALS[r.case.what].shape;
-    return r.case.batch === batch && r.case.size === size;
-  });
+  const stated = results.filter((r) => isStated(r.case));
   return stated.flatMap((r) => {
     const goal = STEP_GOALS[r.case.what];
     return [

@@ -1,7 +1,7 @@
 // The command's options: what may be asked for, and one sentence for everything that may not.
 
-import { parseArgs } from "node:util";
-import { messageOf, nearest, UsageError } from "../src/core/error.ts";
+import { UsageError } from "../src/core/error.ts";
+import { parse, whole } from "./arguments.ts";
 
 export const STEPS = ["forward", "head", "last", "all"] as const;
 export type What = (typeof STEPS)[number];
@@ -66,32 +66,8 @@ const OPTIONS = {
   help: { type: "boolean" },
 } as const;
 
-function parse(args: readonly string[]) {
-  try {
-    // --peers stands alone or with a value, which parseArgs has no form for.
-    const given = args.map((a) => (a === "--peers" ? "--peers=some" : a));
-    return parseArgs({ args: given, options: OPTIONS, strict: true }).values;
-  } catch (error) {
-    const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error));
-    const lacking = /Option '(--\w+)[^']*' argument (?:missing|is ambiguous)/.exec(messageOf(error));
-    if (lacking) throw new UsageError(`${lacking[1]} needs a value (--help says which)`);
-    if (!unknown) throw new UsageError(messageOf(error).split("\n")[0]);
-    const near = nearest(unknown[1].slice(2), Object.keys(OPTIONS));
-    throw new UsageError(
-      `there is no option ${unknown[1]}${near ? `; did you mean --${near}?` : ""} (--help lists them)`,
-    );
-  }
-}
-
-function whole(name: string, value: string | undefined, least: number): number | null {
-  if (value === undefined) return null;
-  const n = Number(value);
-  if (value.trim() === "" || !Number.isSafeInteger(n) || n < least)
-    throw new UsageError(`--${name} must be a whole number of at least ${least}, got "${value}"`);
-  return n;
-}
-
-function stepsOf(value: string | undefined): readonly What[] {
+/** The steps of a list, in their usual order. */
+export function stepsOf(value: string | undefined): readonly What[] {
   if (value === undefined) return STEPS;
   if (value === "none") return [];
   const names = value.split(",");
@@ -130,7 +106,9 @@ function casesOf(steps: readonly What[], batch: number | null, size: number | nu
 
 /** Throws UsageError with one sentence for anything that cannot be done as asked. */
 export function readOptions(args: readonly string[]): Options {
-  const v = parse(args);
+  // --peers stands alone or with a value, which the parser has no form for.
+  const given = args.map((a) => (a === "--peers" ? "--peers=some" : a));
+  const v = parse(given, OPTIONS);
   const [size, batch] = [whole("size", v.size, 29), whole("batch", v.batch, 1)];
   const options: Options = {
     size: size ?? 64,
@@ -146,7 +124,8 @@ export function readOptions(args: readonly string[]): Options {
   return options;
 }
 
-function checkBatch(batch: number, size: number): void {
+/** Throws where no step can be taken on such pictures. */
+export function checkBatch(batch: number, size: number): void {
   if (batch * 3 * size ** 2 > MOST_VALUES)
     throw new UsageError(
       `--size ${size} --batch ${batch} makes a batch of more than 1 GiB; take a smaller batch or size`,

@@ -5,6 +5,7 @@ import {
   close,
   compile,
   freeze,
+  type InitOptions,
   init,
   models,
   nn,
@@ -77,8 +78,9 @@ function forwardPass(model: models.DenseNet, x: Tensor): () => Tensor {
   return () => forward(x);
 }
 
-function trainingStep(
-  model: models.DenseNet,
+/** A compiled step on the same pictures again and again; calling it gives the loss. */
+export function trainingStep(
+  model: nn.Module & { forward(x: Tensor): Tensor },
   params: readonly nn.Parameter[],
   x: Tensor,
   y: Tensor,
@@ -96,12 +98,18 @@ function trainingStep(
 
 export class ThawEngine implements Engine {
   readonly name = "thaw";
+  readonly #options: InitOptions;
   #run: (() => Tensor) | null = null;
   #scalar = false;
 
+  /** `options` of init: rewrites to switch off. */
+  constructor(options: InitOptions = {}) {
+    this.#options = options;
+  }
+
   async load({ what, weights: path }: Job): Promise<Loaded> {
     await close();
-    await init({ seed: SEED });
+    await init({ seed: SEED, ...this.#options });
     const dict = new Map(await weights.read(path));
     const [x, y] = ["bench.x", "bench.y"].map((name) => {
       const entry = dict.get(name) as weights.WeightEntry;

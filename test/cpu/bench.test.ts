@@ -1,6 +1,7 @@
 // The benchmark without a device: its options, its numbers, its progress, steps taken in turn, and that peers which
 // fail or compute something else are named and not timed.
 import { describe, expect, it } from "vitest";
+import { readAblation, VARIANTS } from "../../benchmarks/ablation.ts";
 import { checkPeerLogits, checkPeerStep, checkTrained } from "../../benchmarks/check.ts";
 import { type Engine, PeerFailed } from "../../benchmarks/engine.ts";
 import { type Goal, goalTable, isMet, STEP_GOALS, stepGoals } from "../../benchmarks/goals.ts";
@@ -12,6 +13,7 @@ import { type Failure, type Row, roundsFor, timeSteps, type Warm } from "../../b
 import { comparisons } from "../../benchmarks/tables.ts";
 import { quantile, sample, summarize } from "../../benchmarks/timing.ts";
 import { UsageError } from "../../src/core/error.ts";
+import { REWRITES } from "../../src/schedule/rewrites/index.ts";
 import { bench } from "../lib/bench.ts";
 
 const sentences = (text: string) =>
@@ -69,6 +71,18 @@ describe("options", () => {
     expect(new Set(named)).toEqual(
       new Set(["size", "batch", "peers", "steps", "kernels", "samples", "json", "help"]),
     );
+  });
+});
+
+describe("ablation", () => {
+  it("switches off each rewrite alone, and all; its options are checked", () => {
+    const off = VARIANTS.map((v) => v.off);
+    expect(off).toEqual(["nothing", ...REWRITES, "all of them"]);
+    expect(VARIANTS[1].options).toEqual({ rewrites: { channelSliceConcat: false } });
+    expect(readAblation(["--batch", "2"]).cases).toEqual([{ what: "all", batch: 2, size: 64 }]);
+    expect(() => readAblation(["--steps", "some"])).toThrow(/--steps takes/);
+    expect(() => readAblation(["--peers"])).toThrow(/no option --peers/);
+    expect(() => readAblation(["--size", "32", "--batch", "1"])).toThrow(/one value per channel/);
   });
 });
 

@@ -8,13 +8,14 @@ import { checkPeerLogits } from "../../benchmarks/check.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
 import { Calibration } from "../../benchmarks/machine.ts";
 import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
+import { planSize } from "../../benchmarks/plan_size.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
 import { Runner } from "../../benchmarks/runner.ts";
 import { backend, ThawEngine, writeJobFile } from "../../benchmarks/thaw.ts";
 import { verify } from "../../benchmarks/verify.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
-import { close, init } from "../../src/index.ts";
+import { close, type InitOptions, init } from "../../src/index.ts";
 import { bench } from "../lib/bench.ts";
 
 const CEILINGS = { gflops: 30, gbps: 3 };
@@ -152,6 +153,40 @@ describe("kernels", () => {
       wrong.data[at] = Number.NaN;
       expect(() => verify(conv, attrs, [x, w], [wrong], 2e5)).toThrow(/NaN instead of/);
     }
+  });
+});
+
+describe("the size of a plan", () => {
+  it("counts the bytes of every concat that is copied, and the work of a pool that goes last", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "thaw-bench-size-"));
+    const file = join(folder, "job.safetensors");
+    await init({ seed: 1 });
+    await writeJobFile(file, 2, 32);
+    const sizeWith = async (rewrites: InitOptions["rewrites"]) => {
+      const engine = new ThawEngine({ rewrites });
+      await engine.load({ what: "forward", weights: file });
+      await engine.step();
+      return planSize(await engine.plan());
+    };
+    const all = await sizeWith({});
+    const copied = await sizeWith({ channelSliceConcat: false });
+    // Behind layer i of a block C + 32·i channels are read and written: planes of 8, 4, 2 and 1, two pictures.
+    const blocks = [
+      { layers: 6, channels: 64, plane: 64 },
+      { layers: 12, channels: 128, plane: 16 },
+      { layers: 24, channels: 256, plane: 4 },
+      { layers: 16, channels: 512, plane: 1 },
+    ];
+    const elements = blocks.reduce(
+      (n, b) => n + b.plane * (b.layers * b.channels + (32 * b.layers * (b.layers + 1)) / 2),
+      0,
+    );
+    expect(copied.bytesMoved - all.bytesMoved).toBe(2 * 2 * 4 * elements);
+    expect(copied.planBytes).toBeGreaterThan(all.planBytes);
+    const late = await sizeWith({ poolFirst: false });
+    expect(late.dispatches).toBe(all.dispatches);
+    expect(late.gflop).toBeGreaterThan(1.05 * all.gflop);
+    await rm(folder, { recursive: true });
   });
 });
 
