@@ -80,14 +80,14 @@ export class Peer implements Engine {
     this.#complaints = "";
     this.#failure = null;
     child.stderr?.on("data", (d: Buffer) => {
-      this.#complaints = (this.#complaints + d.toString()).slice(-2000);
+      this.#complaints = (this.#complaints + d.toString()).slice(-8000);
     });
     // A child that dies while it is written to is reported by its exit.
     child.stdin?.on("error", () => {});
     this.#lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     this.#lines.on("line", (line) => this.#answer(line));
     const failed = (why: string) => {
-      const tail = this.#complaints.trim().split("\n").at(-1) ?? "";
+      const tail = tellingLine(this.#complaints);
       this.#fail(new PeerFailed(`${this.name} ${why}${tail ? `: ${tail}` : ""}`));
     };
     child.once("error", (e) => failed(`could not be started (${e.message})`));
@@ -130,6 +130,12 @@ export class Peer implements Engine {
     );
     this.#child?.kill("SIGKILL");
   }
+}
+
+/** What a process said of its end: the line that calls itself an error, else its last one. */
+function tellingLine(said: string): string {
+  const lines = said.trim().split("\n");
+  return lines.findLast((l) => /\b(fatal|error)\b/i.test(l)) ?? lines.at(-1) ?? "";
 }
 
 /** An answer; null for a line that some library has printed. */

@@ -27,7 +27,7 @@ import type { What } from "./options.ts";
 const SEED = 20261123;
 
 /** A wave that fills the range of normalised pictures, and labels spread over the classes. */
-function batchOf(batch: number, size: number): { x: Float32Array; y: Int32Array } {
+export function batchOf(batch: number, size: number): { x: Float32Array; y: Int32Array } {
   return {
     x: Float32Array.from({ length: batch * 3 * size * size }, (_, i) => 2 * Math.sin(1.7 * i + (i % 1013))),
     y: Int32Array.from({ length: batch }, (_, i) => (131 * i + 7) % 1000),
@@ -123,6 +123,14 @@ export class ThawEngine implements Engine {
     const params = what === "forward" ? [] : model.parameters().filter((p) => p.requiresGrad);
     this.#run = what === "forward" ? forwardPass(model, x) : trainingStep(model, params, x, y);
     return { trained: params.reduce((n, p) => n + p.numel, 0), adapter: (await backend()).name };
+  }
+
+  /** Loads a step of any other network; `make` builds it on the new device. */
+  async loadStep(make: () => () => Tensor): Promise<void> {
+    await close();
+    await init({ seed: SEED, ...this.#options });
+    this.#scalar = true;
+    this.#run = make();
   }
 
   /** Of a loaded forward pass. */

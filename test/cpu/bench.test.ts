@@ -1,13 +1,16 @@
 // The benchmark without a device: its options, its numbers, its progress, steps taken in turn, and that peers which
 // fail or compute something else are named and not timed.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { readAblation, VARIANTS } from "../../benchmarks/ablation.ts";
 import { checkPeerLogits, checkPeerStep, checkTrained } from "../../benchmarks/check.ts";
 import { type Engine, PeerFailed } from "../../benchmarks/engine.ts";
 import { type Goal, goalTable, isMet, STEP_GOALS, stepGoals } from "../../benchmarks/goals.ts";
+import { bar, fitLine, fitPower, withUncertainty } from "../../benchmarks/growth.ts";
 import { lastPlane, readOptions } from "../../benchmarks/options.ts";
 import { Peer } from "../../benchmarks/peer.ts";
 import { Report, table } from "../../benchmarks/report.ts";
+import { readScaling } from "../../benchmarks/scaling.ts";
+import { foretellMs, seriesOf, tooLong } from "../../benchmarks/scaling_points.ts";
 import type { CaseResult } from "../../benchmarks/step_course.ts";
 import { type Failure, type Row, roundsFor, timeSteps, type Warm } from "../../benchmarks/steps.ts";
 import { comparisons } from "../../benchmarks/tables.ts";
@@ -86,6 +89,46 @@ describe("ablation", () => {
   });
 });
 
+describe("scaling", () => {
+  it("a power law and a line are found, with the standard error of the slope", () => {
+    const xs = [1, 2, 4, 8];
+    const exact = fitPower(
+      xs,
+      xs.map((x) => 3 * x ** 1.5),
+    );
+    expect(exact.slope).toBeCloseTo(1.5);
+    expect(exact.uncertainty).toBeCloseTo(0);
+    // By hand: residuals 0.1, -0.1, -0.1, 0.1 about y = x on 0…3, so s² = 0.04/2 and the error is √(0.02/5).
+    const line = fitLine([0, 1, 2, 3], [0.1, 0.9, 1.9, 3.1]);
+    expect(line.slope).toBeCloseTo(1);
+    expect(line.uncertainty).toBeCloseTo(Math.sqrt(0.02 / 5));
+    expect(withUncertainty(line)).toBe("1.00 ± 0.06");
+    expect(withUncertainty(fitLine([1, 2], [1, 3]))).toBe("2.00");
+    expect(bar(5, 10, 4)).toBe("██");
+  });
+
+  it("covers what it says, one axis at a time", () => {
+    const ends = seriesOf(false).map(({ axis, settings: [first, ...rest] }) => [axis, first, rest.at(-1)]);
+    const base = { model: "densenet121", batch: 8, size: 64, frozen: 0 };
+    expect(ends).toEqual([
+      ["batch", { ...base, batch: 1 }, { ...base, batch: 64 }],
+      ["size", { ...base, batch: 1 }, { ...base, batch: 1, size: 448 }],
+      ["depth", base, { ...base, model: "densenet201" }],
+      ["frozen", base, { ...base, frozen: 12 }],
+    ]);
+    expect(readScaling(["--quick"]).quick).toBe(true);
+    expect(() => readScaling(["--quik"])).toThrow(/did you mean --quick/);
+  });
+
+  it("a step of more than 30 s, by the work and the step before, is left out", () => {
+    expect(foretellMs({ flops: 2e9, ms: 500 }, 4e9)).toBe(1000);
+    expect(foretellMs(null, 4e9)).toBe(null);
+    expect(tooLong(foretellMs({ flops: 1e9, ms: 500 }, 61e9))).toMatch(/31 s a step, more than 30 s/);
+    expect(tooLong(foretellMs({ flops: 1e9, ms: 500 }, 59e9))).toBe(null);
+    expect(tooLong(null)).toBe(null);
+  });
+});
+
 describe("numbers", () => {
   it("quantiles interpolate; a summary has them all", () => {
     expect(quantile([3, 1, 2], 0.5)).toBe(2);
@@ -97,15 +140,18 @@ describe("numbers", () => {
   });
 
   it("a sample's time is of one repetition, the first runs not counted", async () => {
+    // A clock of the test's own: on a busy machine the real one says nothing.
+    let now = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
     const asked: number[] = [];
-    const run = (n: number) => {
+    const run = async (n: number) => {
       asked.push(n);
-      return new Promise<void>((r) => setTimeout(r, asked.length === 1 ? 200 : 4 * n));
+      now += asked.length === 1 ? 200 : 4 * n;
     };
     const t = await sample(run, { sampleMs: 20, budgetMs: 0, least: 3, most: 9 });
-    expect([t.n, asked.length]).toEqual([3, 5]);
-    expect(asked[4]).toBeGreaterThan(1);
-    expect(t.ms).toBeLessThan(20);
+    clock.mockRestore();
+    expect(asked).toEqual([1, 1, 5, 5, 5]);
+    expect([t.n, t.ms]).toEqual([3, 4]);
   });
 
   it("as many steps as asked for; fewer beside peers, which are slow", () => {
@@ -248,6 +294,13 @@ describe("peers", () => {
     expect(await p.load(job)).toEqual({ trained: 3, adapter: "x" });
     expect((await p.step(false)).ms).toBe(7);
     await p.close();
+  });
+
+  it("that die with a report of many lines are named with the line that calls itself an error", async () => {
+    const dying = peer(
+      `console.error("FATAL ERROR: heap limit\\n----- trace -----\\n 10: 0x19c77d1 [node]"); process.exit(6);`,
+    );
+    await expect(dying.load(job)).rejects.toThrow("mock ended early (exit code 6): FATAL ERROR: heap limit");
   });
 
   it("that fail, die or cannot be started are named with what they said last", async () => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkPeerLogits } from "../../benchmarks/check.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
 import { Calibration } from "../../benchmarks/machine.ts";
+import { forwardFlops, frozenShare, stepFlops } from "../../benchmarks/network_cost.ts";
 import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
 import { planSize } from "../../benchmarks/plan_size.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
@@ -15,7 +16,7 @@ import { backend, ThawEngine, writeJobFile } from "../../benchmarks/thaw.ts";
 import { verify } from "../../benchmarks/verify.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
-import { close, type InitOptions, init } from "../../src/index.ts";
+import { close, type InitOptions, init, models } from "../../src/index.ts";
 import { bench } from "../lib/bench.ts";
 
 const CEILINGS = { gflops: 30, gbps: 3 };
@@ -53,6 +54,18 @@ describe("kernels", () => {
     expect(new Set(convolutions.map((k) => `${k.op}|${k.shape}|${k.variant}`)).size).toBe(
       convolutions.length,
     );
+  });
+
+  it("do the work that the cost model of scaling.ts says, and the rest is little", () => {
+    const flopsOf = (group: string) =>
+      found.filter((k) => k.group === group).reduce((n, k) => n + k.flops * (k.calls.all ?? 0), 0);
+    const done = flopsOf("convolution") + flopsOf("matmul");
+    const model = models.densenet121();
+    // The pictures want no gradient, so the first convolution has one way back less.
+    const first = forwardFlops(model, 32)[0].flops;
+    expect(done).toBeCloseTo(stepFlops(model, 2, 32, 0) - 2 * first, -6);
+    expect(frozenShare(model, 32, 12)).toBeGreaterThan(0.98);
+    expect(stepFlops(model, 2, 32, 12)).toBeLessThan(0.35 * stepFlops(model, 2, 32, 0));
   });
 
   it("the costliest are chosen by work or bytes, times runs", () => {
