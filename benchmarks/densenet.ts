@@ -11,6 +11,7 @@ import { runCommand } from "./command.ts";
 import { type Goal, isStated, sayGoals, stepGoals } from "./goals.ts";
 import { plansOf, timeKernels } from "./kernel_course.ts";
 import { sayMachine } from "./machine_line.ts";
+import { compareMemory } from "./memory.ts";
 import { HELP, type Options, readOptions } from "./options.ts";
 import type { Peer } from "./peer.ts";
 import { openPeers } from "./peer_setup.ts";
@@ -38,6 +39,13 @@ async function course(o: Options, report: Report, folder: string): Promise<void>
     goals.push(...(await steps(o, files, peers, report)));
     const full = o.cases.find((c) => c.what === "all" && isStated(c));
     if (full && software) goals.push(await coldFirstStep(full, await files.of(full), report));
+    if (full)
+      goals.push(
+        await compareMemory(
+          peers.find((p) => p.name.startsWith("torch-")),
+          report,
+        ),
+      );
   } finally {
     for (const p of peers) await p.close();
   }

@@ -101,6 +101,15 @@ export const coldGoal = (ms: number): Goal => ({
   unit: "ms",
 });
 
+/** `kept`: what PyTorch needs for the same step. */
+export const memoryGoal = (planned: number, kept: number | null): Goal => ({
+  what: "all at 32×3×224×224: memory of activations and their gradients",
+  atMost: 1 / 3,
+  measured: kept === null ? null : planned / kept,
+  unit: "of PyTorch's",
+  note: kept === null ? "no PyTorch was run" : undefined,
+});
+
 function shown(value: number, unit: string): string {
   return unit.startsWith("of ") ? percent(value) : digits(value);
 }

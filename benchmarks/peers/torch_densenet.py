@@ -152,6 +152,33 @@ class Engine:
             answer["gpuBytes"] = torch.cuda.max_memory_allocated()
         return answer
 
+    def kept(self, request):
+        """Bytes a full step needs for each picture beside parameters: on CUDA the most that was allocated, on the CPU the
+        tensors saved for the way back, each memory once. The gradients of activations come on top there."""
+        batch, size = request["batch"], request["size"]
+        model = self.device.place(torchvision.models.densenet121()).train()
+        x = self.device.place(torch.rand(batch, 3, size, size))
+        y = torch.zeros(batch, dtype=torch.long, device=self.device.name)
+        own = {t.data_ptr() for t in [*model.parameters(), *model.buffers()]}
+        saved = {}
+
+        def pack(t):
+            if t.storage().data_ptr() not in own:
+                saved[t.storage().data_ptr()] = t.storage().nbytes()
+            return t
+
+        if self.device.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() if self.device.cuda else 0
+        with self.device.autocast(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            loss = F.cross_entropy(model(x), y)
+        if self.device.cuda:
+            loss.backward()
+            # Parameters' gradients are no activations.
+            gradients = sum(4 * p.numel() for p in model.parameters())
+            return {"bytesPerPicture": (torch.cuda.max_memory_allocated() - before - gradients) / batch}
+        return {"bytesPerPicture": sum(saved.values()) / batch}
+
     def ceilings(self, request):
         """What the device reaches in PyTorch's own hands: copying, and matrix products of this many rows."""
         n = request["size"]

@@ -5,18 +5,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkPeerLogits } from "../../benchmarks/check.ts";
+import { isMet, memoryGoal } from "../../benchmarks/goals.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
 import { Calibration } from "../../benchmarks/machine.ts";
+import { planOnly } from "../../benchmarks/memory.ts";
 import { forwardFlops, frozenShare, stepFlops } from "../../benchmarks/network_cost.ts";
 import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
 import { planSize } from "../../benchmarks/plan_size.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
 import { Runner } from "../../benchmarks/runner.ts";
-import { backend, ThawEngine, writeJobFile } from "../../benchmarks/thaw.ts";
+import { backend, batchOf, ThawEngine, trainingStep, writeJobFile } from "../../benchmarks/thaw.ts";
 import { verify } from "../../benchmarks/verify.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
-import { close, type InitOptions, init, models } from "../../src/index.ts";
+import { close, type InitOptions, init, models, tensor } from "../../src/index.ts";
+import { planBytes } from "../../src/schedule/plan.ts";
 import { bench } from "../lib/bench.ts";
 
 const CEILINGS = { gflops: 30, gbps: 3 };
@@ -203,11 +206,31 @@ describe("the size of a plan", () => {
   });
 });
 
+describe("memory", () => {
+  it("of a step is that of its plan, which is made and not run, and is what the step then has", async () => {
+    const step = () => {
+      const model = models.densenet121();
+      const { x, y } = batchOf(2, 32);
+      return trainingStep(model, model.parameters(), tensor(x, [2, 3, 32, 32]), tensor(y, [2]));
+    };
+    const planned = await planOnly(step);
+    const engine = new ThawEngine();
+    await engine.loadStep(step);
+    await engine.step();
+    expect(planBytes(planned)).toBe(planBytes(await engine.plan()));
+    expect(planBytes(planned)).toBeGreaterThan(1e6);
+    await engine.close();
+    expect(isMet(memoryGoal(100, 300))).toBe(true);
+    expect(isMet(memoryGoal(101, 300))).toBe(false);
+    expect(isMet(memoryGoal(100, null))).toBe(null);
+  });
+});
+
 describe("PyTorch as a peer", async () => {
   const torch = await findTorch();
   const name = torch ? `runs on the CPU in every mode` : "not run: no python here has torch and torchvision";
 
-  it.skipIf(!torch)(name, { timeout: 120_000 }, async () => {
+  it.skipIf(!torch)(name, { timeout: 300_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "thaw-bench-torch-"));
     const file = join(folder, "job.safetensors");
     await init({ seed: 1 });
@@ -223,6 +246,10 @@ describe("PyTorch as a peer", async () => {
       const step = await peer.step(true);
       expect(checkPeerLogits(peer, step.logits ?? [], logits).error).toBeLessThan(
         peer.name === "torch-cpu-amp" ? 0.015 : 2e-4,
+      );
+      // The maps behind the first convolution and the first norm alone are 64 of 16×16, and there are 120 more.
+      expect((await peer.ask("kept", { batch: 2, size: 32 })).bytesPerPicture).toBeGreaterThan(
+        5 * 64 * 256 * 4,
       );
       const reached = await peer.ask("ceilings", { size: 64 });
       expect(Object.keys(reached)).toEqual(["copyGbps", "fp32Gflops", "tf32Gflops", "halfGflops"]);
