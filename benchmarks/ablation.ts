@@ -46,6 +46,7 @@ after their losses have agreed.
   --help         this text
 
 Rewrites: ${REWRITES.join(", ")}.
+foldBatchNorm acts where something is frozen: see it with --steps last or head.
 `;
 
 const OPTIONS = {
@@ -108,6 +109,7 @@ function say(c: Case, { row, size }: Result, report: Report): void {
     p10: round(row.p10),
     p90: round(row.p90),
     n: row.n,
+    cpuMs: row.cpuMs === null ? null : round(row.cpuMs),
     calibrationMs: round(row.calibrationMs),
     times: round(row.timesFirst),
   });
@@ -126,6 +128,7 @@ function resultTable(what: string, results: readonly Result[]): string {
       "p10",
       "p90",
       "n",
+      "CPU ms",
       "× with all",
     ],
     results.map(({ row, size }) => [
@@ -139,6 +142,7 @@ function resultTable(what: string, results: readonly Result[]): string {
       digits(row.p10),
       digits(row.p90),
       `${row.n}`,
+      digits(row.cpuMs ?? 0),
       digits(row.timesFirst),
     ]),
   );

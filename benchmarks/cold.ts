@@ -21,10 +21,18 @@ export async function coldFirstStep(c: Case, file: string, report: Report): Prom
   });
   try {
     await thaw.load({ what: c.what, weights: file });
-    const { ms, pipelines } = await thaw.step(true);
+    const { ms, cpuMs = 0, pipelines } = await thaw.step(true);
     const shape = [c.batch, 3, c.size, c.size];
-    report.line({ kind: "cold", engine: "thaw", what: c.what, shape, ms: round(ms), pipelines });
-    report.text(`  ${round(ms)} ms for ${pipelines} pipelines`);
+    report.line({
+      kind: "cold",
+      engine: "thaw",
+      what: c.what,
+      shape,
+      ms: round(ms),
+      cpuMs: round(cpuMs),
+      pipelines,
+    });
+    report.text(`  ${round(ms)} ms (${round(cpuMs)} ms of processor time) for ${pipelines} pipelines`);
     return coldGoal(ms);
   } finally {
     await thaw.close();

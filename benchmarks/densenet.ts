@@ -33,7 +33,8 @@ async function course(o: Options, report: Report, folder: string): Promise<void>
   if (o.kernels > 0) {
     const plans = await plansOf(await files.of(o));
     const fresh = await Runner.open((await backend()).gpu);
-    goals.push(...(await timeKernels(fresh, plans, ceilings, o.kernels, report)));
+    const reached = await timeKernels(fresh, plans, ceilings, o.kernels, report);
+    if (isStated({ what: "all", ...o })) goals.push(...reached);
   }
   try {
     goals.push(...(await steps(o, files, peers, report)));

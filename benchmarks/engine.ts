@@ -33,6 +33,8 @@ export interface StepResult {
   readonly pipelines?: number;
   readonly newBuffers?: number;
   readonly gpuBytes?: number;
+  /** Processor time of the engine's process, which other programs do not lengthen much. */
+  readonly cpuMs?: number;
   readonly newBindGroups?: number;
   readonly submits?: number;
   /** Of a counted forward pass: what was computed. */

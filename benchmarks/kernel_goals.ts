@@ -26,7 +26,7 @@ const [LARGE, ANY, COPY] = [0.4, 0.15, 0.5];
 /** The share of its ceiling that a kernel is to reach; null where none is stated. */
 export function wantedShare({ group, flops }: PlannedKernel): number | null {
   if (group === "convolution") return flops >= LARGE_FLOPS ? LARGE : ANY;
-  return group !== "matmul" && memoryBound(group) ? COPY : null;
+  return memoryBound(group) ? COPY : null;
 }
 
 /** The share that counts: of the multiply-add ceiling for a convolution, else of the copy bandwidth. */

@@ -142,6 +142,7 @@ function sayPoint(
     p10: round(row.p10),
     p90: round(row.p90),
     n: row.n,
+    cpuMs: row.cpuMs === null ? null : round(row.cpuMs),
     calibrationMs: round(row.calibrationMs),
     inCalibrations: round(row.inCalibrations),
     planBytes: outcome.planBytes,

@@ -97,6 +97,7 @@ function stepLine(row: Row, c: Case, calibration: CalibrationName, plan: Plan | 
     p10: round(row.p10),
     p90: round(row.p90),
     n: row.n,
+    cpuMs: row.cpuMs === null ? null : round(row.cpuMs),
     calibration,
     calibrationMs: round(row.calibrationMs),
     inCalibrations: round(row.inCalibrations),

@@ -11,6 +11,8 @@ export interface Row extends Timing {
   readonly calibrationMs: number;
   /** Median time over that of the calibration kernel. */
   readonly inCalibrations: number;
+  /** Median processor time of a step; null where the engine does not tell. */
+  readonly cpuMs: number | null;
   readonly firstMs: number;
   readonly dispatches: number | null;
   readonly pipelines: number | null;
@@ -58,7 +60,7 @@ export interface Watch {
   warming?(engine: string): void;
   /** All engines are warm and nothing is timed yet; throws where two of them differ. */
   warm?(engines: readonly Warm[]): void;
-  /** A peer gave no answer: it is dropped, which is a result too. */
+  /** A peer gave no answer: it is dropped, which is a result too. Without this it is an error. */
   failed?(failure: Failure): void;
   /** A round begins. */
   round?(n: number): void;
@@ -75,13 +77,13 @@ interface Stepped {
   readonly timed: StepResult[];
 }
 
-/** Result of `f`, or null where the engine is a peer that gave no answer. */
+/** Result of `f`, or null where the engine is a peer that gave no answer and somebody is told. */
 async function unlessFailed<T>(engine: Engine, watch: Watch, f: () => Promise<T>): Promise<T | null> {
   try {
     return await f();
   } catch (error) {
-    if (!(error instanceof PeerFailed)) throw error;
-    watch.failed?.({ engine: engine.name, why: error.message, limitMs: error.limitMs });
+    if (!(error instanceof PeerFailed) || !watch.failed) throw error;
+    watch.failed({ engine: engine.name, why: error.message, limitMs: error.limitMs });
     return null;
   }
 }
@@ -126,12 +128,14 @@ function rowOf({ engine, warm, timed }: Stepped, first: readonly StepResult[], c
     const counts = after.flatMap((s) => s[key] ?? []);
     return counts.length > 0 ? Math.max(...counts) : null;
   };
+  const cpu = timed.flatMap((s) => s.cpuMs ?? []);
   const timing = summarize(timed.map((s) => s.ms));
   return {
     engine: engine.name,
     ...timing,
     calibrationMs,
     inCalibrations: timing.ms / calibrationMs,
+    cpuMs: cpu.length > 0 ? median(cpu) : null,
     firstMs: warm[0].ms,
     dispatches: most("dispatches"),
     pipelines: warm[0].pipelines ?? null,

@@ -39,7 +39,7 @@ const MISSES = 25;
 
 /** The kernels below their goal, those first that cost a step most by it. */
 export function missTable(list: readonly Miss[]): string {
-  if (list.length === 0) return "every kernel reaches its share of its ceiling";
+  if (list.length === 0) return "every kernel that was timed reaches its share of its ceiling";
   const lost = list.reduce((n, m) => n + m.lostMs, 0);
   const head = ["below its goal", "shape", "variant", "ms", "share", "wanted", "a step would save, ms"];
   const shownRows = list

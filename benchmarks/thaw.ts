@@ -151,12 +151,14 @@ export class ThawEngine implements Engine {
   async step(count = true): Promise<StepResult> {
     const gpu = await backend();
     const before = gpu.stats;
-    const began = performance.now();
+    const [cpu, began] = [process.cpuUsage(), performance.now()];
     const out = await this.#once();
     const ms = performance.now() - began;
+    const { user, system } = process.cpuUsage(cpu);
     const { dispatches, buffers, bufferBytes, bindGroups, submits } = gpu.stats;
     return {
       ms,
+      cpuMs: (user + system) / 1e3,
       loss: this.#scalar ? out[0] : null,
       logits: count && !this.#scalar ? out : undefined,
       newBindGroups: bindGroups - before.bindGroups,

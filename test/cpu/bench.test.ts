@@ -256,6 +256,8 @@ describe("steps", () => {
       { engine: "slow", why: "slow gave none", limitMs: 20 },
       { engine: "dies", why: "dies ended early", limitMs: null },
     ]);
+    // Nobody asked to be told: then it is an error.
+    await expect(timeSteps([slow], calibration(log), roundsFor(2, 1))).rejects.toThrow("slow gave none");
     const broken: Engine = { ...never, step: () => Promise.reject(new Error("a bug")) };
     await expect(timeSteps([broken], calibration(log), roundsFor(2, 1))).rejects.toThrow("a bug");
   });
@@ -364,6 +366,7 @@ describe("goals", () => {
   const row = (engine: string, ms: number): Row => ({
     ...{ engine, ms, min: ms, p10: ms, p90: ms, n: 3, calibrationMs: 2, inCalibrations: ms / 2, firstMs: ms },
     ...{
+      cpuMs: null,
       dispatches: 1,
       pipelines: 50,
       newBuffers: 0,
