@@ -11,7 +11,7 @@ import {
   rowDistance,
   rows,
 } from "../test/lib/densenet_fixture.ts";
-import type { Loaded } from "./engine.ts";
+import type { Engine, Loaded } from "./engine.ts";
 import type { Warm } from "./steps.ts";
 
 /** An engine does not compute what it should. */
@@ -98,9 +98,16 @@ async function checkGradients(
 /** Each engine may be off from the truth by 1e-4 (DESIGN §7), so two may differ by twice that. */
 const BETWEEN_ENGINES = 2e-4;
 
+/** How far the fall of a loss may differ in coarse arithmetic: in bfloat16 on a CPU it did by 1.2 %. */
+const FALL = 0.1;
+
+/** An engine whose arithmetic is coarser than f32 says how far it may be off. */
+type Checkable = Pick<Engine, "name" | "tolerance">;
+const boundOf = (peer: Checkable) => peer.tolerance ?? BETWEEN_ENGINES;
+
 /** A peer's logits of the same weights and pictures. */
-export function checkPeerLogits(peer: string, got: Float32Array, thaw: Float32Array): Checked {
-  return within(`${peer} logits`, "Thaw", relative(got, thaw), BETWEEN_ENGINES);
+export function checkPeerLogits(peer: Checkable, got: ArrayLike<number>, thaw: ArrayLike<number>): Checked {
+  return within(`${peer.name} logits`, "Thaw", relative(got, thaw), boundOf(peer));
 }
 
 /** The same number of elements trains. */
@@ -110,22 +117,25 @@ export function checkTrained(peer: string, got: Loaded, thaw: Loaded): void {
 }
 
 /**
- * The same loss before a step and after it: same forward in train mode, same gradients, same optimizer. The job's
- * weights are those on which no ReLU hangs on rounding, so that DESIGN §7's 1e-4 a step holds for each engine. None for
- * a forward pass, whose logits are compared.
+ * What an engine's first two steps gave is what Thaw's gave: the logits of a forward pass; else the loss before a step
+ * and after it, which takes the same forward in train mode, the same gradients, the same optimizer. The job's weights are
+ * those on which no ReLU hangs on rounding, so that DESIGN §7's 1e-4 a step holds for each engine.
  */
-export function checkPeerLosses(peer: Warm, thaw: Warm): Checked[] {
+export function checkPeerStep(peer: Checkable, got: Warm, thaw: Warm): Checked[] {
   const [a0, a1] = thaw.losses;
-  if (a0 === null || a1 === null) return [];
+  if (a0 === null || a1 === null) return [checkPeerLogits(peer, got.logits ?? [], thaw.logits ?? [])];
   // JSON has no NaN: a peer's arrives as null, and matches nothing.
-  const [b0, b1] = peer.losses.map((l) => l ?? Number.NaN);
+  const [b0, b1] = got.losses.map((l) => l ?? Number.NaN);
+  const bound = boundOf(peer);
   // Two losses that hardly differ would agree whatever the step did.
   if (Math.abs(a0 - a1) < 10 * BETWEEN_ENGINES * a0)
     throw new WrongResult(
       `a step moves Thaw's loss from ${a0} to ${a1}, too little to compare steps by; nothing is timed`,
     );
-  return [
-    within(`${peer.engine} first loss`, "Thaw", Math.abs(b0 - a0) / a0, BETWEEN_ENGINES),
-    within(`${peer.engine} loss after a step`, "Thaw", Math.abs(b1 - a1) / a1, BETWEEN_ENGINES),
-  ];
+  const first = within(`${peer.name} first loss`, "Thaw", Math.abs(b0 - a0) / a0, bound);
+  if (peer.tolerance === undefined)
+    return [first, within(`${peer.name} loss after a step`, "Thaw", Math.abs(b1 - a1) / a1, bound)];
+  // So wide a bound on the loss would pass an engine that takes no step at all: there, it is held to the loss's fall.
+  const fall = Math.abs(b0 - b1 - (a0 - a1)) / Math.abs(a0 - a1);
+  return [first, within(`${peer.name} fall of the loss`, "Thaw", fall, FALL)];
 }

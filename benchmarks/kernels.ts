@@ -1,14 +1,13 @@
 // Verifies, then times single kernels. A kernel that does not match its reference gets no number: WrongKernel names it.
 
+import type { HostArray } from "../src/core/dtype.ts";
 import { ThawError } from "../src/core/error.ts";
-import { Generator } from "../src/core/random.ts";
-import { numel } from "../src/core/shape.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
-import { type NDArray, ndarray } from "../src/graph/array.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
 import { type BenchDevices, type Output, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
-import { type Verified, verify } from "../src/runtime/verify.ts";
-import { bytesOf, type PlannedKernel } from "./convolutions.ts";
+import { type Values, type Verified, verify } from "../src/runtime/verify.ts";
+import { operandsOf } from "./operands.ts";
+import { bytesOf, type PlannedKernel } from "./planned.ts";
 import { sample, type Timing } from "./timing.ts";
 
 /** A kernel's output is not its reference's. */
@@ -22,28 +21,9 @@ export interface Measured extends Timing {
   readonly gbps: number;
   /** The share of the roofline: of the multiply-add ceiling or of the copy bandwidth, whichever is nearer. */
   readonly ofCeiling: number;
+  /** The share of the copy bandwidth. */
+  readonly ofCopy: number;
 }
-
-const POOL = 2 ** 20;
-let pool: Float32Array | null = null;
-
-/** `n` random values in [-1, 1), drawn once and read from another place for every operand. */
-function values(n: number, operand: number): Float32Array {
-  if (!pool) {
-    const random = new Generator(20261123);
-    pool = Float32Array.from({ length: POOL }, () => 2 * random.uniform() - 1);
-  }
-  const out = new Float32Array(n);
-  let from = (operand * 333_667) % POOL;
-  for (let at = 0; at < n; from = 0) {
-    const part = pool.subarray(from, from + Math.min(POOL - from, n - at));
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
-
-const asArray = (shape: readonly number[], data: Float32Array): NDArray => ndarray(shape, data);
 
 function checkOutput(o: Output, k: number): void {
   if (o.unwritten > 0) throw new Error(`output ${k}: ${o.unwritten} elements were never written`);
@@ -55,18 +35,18 @@ async function verifyOnce(
   op: AnyOp,
   call: Call,
   ready: ReadyKernel,
-  data: readonly Float32Array[],
+  data: readonly HostArray[],
   what: string,
 ): Promise<Verified> {
   ready.reset();
   await ready.run();
-  const inputs = call.inputs.map((o, i) => asArray(o.shape, data[i]));
-  const outputs: NDArray[] = [];
+  const inputs = call.inputs.map(({ shape, dtype }, i) => ({ shape, dtype, data: data[i] }));
+  const outputs: Values[] = [];
   try {
     for (const [k, o] of call.outputs.entries()) {
       const got = await ready.output(k);
       checkOutput(got, k);
-      outputs.push(asArray(o.shape, got.data as Float32Array));
+      outputs.push({ shape: o.shape, dtype: o.dtype, data: got.data });
     }
     return verify(op, call.attrs, inputs, outputs);
   } catch (error) {
@@ -84,11 +64,11 @@ export interface Prepared {
 }
 
 /** One kernel made ready; the caller closes it. */
-export async function prepareKernel(
+async function prepareKernel(
   devices: BenchDevices,
   kernel: Kernel,
   call: Call,
-  data: readonly Float32Array[],
+  data: readonly HostArray[],
 ): Promise<Prepared & { readonly ready: ReadyKernel }> {
   const placed = new PlacedCall(devices, call, data);
   const ready = await placed.prepare(kernel, call.params).catch((error: unknown) => {
@@ -110,7 +90,7 @@ export async function prepareVerified(
   call: Call,
   what: string,
 ): Promise<{ prepared: Prepared; verified: Verified }> {
-  const data = call.inputs.map((o, i) => values(numel(o.shape), i));
+  const data = operandsOf(op, call);
   const prepared = await prepareKernel(devices, kernel, call, data);
   try {
     return { prepared, verified: await verifyOnce(op, call, prepared.ready, data, what) };
@@ -132,10 +112,10 @@ export async function measure(
   const what = `${planned.op} ${planned.variant} ${planned.shape}`;
   const { prepared, verified } = await prepareVerified(devices, op, own, planned.call, what);
   try {
-    const timing = await sample((n) => prepared.run(n), { sampleMs: 8, budgetMs: 80, least: 5, most: 25 });
+    const timing = await sample((n) => prepared.run(n), { sampleMs: 8, budgetMs: 100, least: 7, most: 25 });
     const [gflops, gbps] = [planned.flops / timing.ms / 1e6, bytesOf(planned.call) / timing.ms / 1e6];
     const ofCeiling = Math.max(gflops / ceilings.gflops, gbps / ceilings.gbps);
-    return { ...timing, verified, gflops, gbps, ofCeiling };
+    return { ...timing, verified, gflops, gbps, ofCeiling, ofCopy: gbps / ceilings.gbps };
   } finally {
     prepared.close();
   }

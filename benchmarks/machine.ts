@@ -58,42 +58,48 @@ function calibrationCall(devices: BenchDevices): Call {
   };
 }
 
-const calibrationKernel: Kernel = {
+/** Output channels of an invocation of each form of the yardstick. */
+const CALIBRATIONS = { subgroup32: 32, plain8: 8 } as const;
+export type CalibrationName = keyof typeof CALIBRATIONS;
+
+/** The form that a device can run: figures in units of one are not those in units of the other. */
+export const calibrationName = (devices: BenchDevices): CalibrationName =>
+  devices.gpu.traits.subgroups ? "subgroup32" : "plain8";
+
+const calibrationKernel = (name: CalibrationName): Kernel => ({
   name: "calibration",
   dispatches: () => [
     {
-      shader: "calibration",
+      shader: name === "plain8" ? "calibration_plain" : "calibration",
       bind: { g: { in: 0 }, w: { in: 1 }, y: { out: 0 } },
       uniforms: { k: 128, c: 512, hw4: 16 },
-      grid: [2, 64, 8],
+      grid: [2, 512 / CALIBRATIONS[name], 8],
     },
   ],
-};
+});
 
 /** A fixed amount of fixed work, to be run between steps: what tells a slow machine from a slow engine. */
 export class Calibration {
   readonly samples: number[] = [];
+  readonly name: CalibrationName;
   readonly #prepared: Prepared;
 
-  constructor(prepared: Prepared) {
+  constructor(name: CalibrationName, prepared: Prepared) {
+    this.name = name;
     this.#prepared = prepared;
   }
 
   static async open(devices: BenchDevices): Promise<Calibration> {
     const op = opNamed("conv2dInput");
     const call = calibrationCall(devices);
-    const { prepared } = await prepareVerified(
-      devices,
-      op,
-      calibrationKernel,
-      call,
-      "the calibration kernel",
-    );
-    return new Calibration(prepared);
+    const name = calibrationName(devices);
+    const kernel = calibrationKernel(name);
+    const { prepared } = await prepareVerified(devices, op, kernel, call, "the calibration kernel");
+    return new Calibration(name, prepared);
   }
 
   async sample(): Promise<void> {
-    const repeats = 4;
+    const repeats = 8;
     const began = performance.now();
     await this.#prepared.run(repeats);
     this.samples.push((performance.now() - began) / repeats);

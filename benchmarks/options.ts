@@ -1,43 +1,57 @@
 // The command's options: what may be asked for, and one sentence for everything that may not.
 
-import { parseArgs } from "node:util";
-import { messageOf, nearest, UsageError } from "../src/core/error.ts";
+import { UsageError } from "../src/core/error.ts";
+import { parse, whole } from "./arguments.ts";
 
 export const STEPS = ["forward", "head", "last", "all"] as const;
 export type What = (typeof STEPS)[number];
 
+/** A step to time: what trains, and the shape of its pictures. */
+export interface Case {
+  readonly what: What;
+  readonly batch: number;
+  readonly size: number;
+}
+
 export interface Options {
+  /** Of the training steps, and of the plans whose kernels are timed. */
   readonly size: number;
   readonly batch: number;
-  readonly peers: "none" | "tfjs" | "all";
+  /** "some": those that answer within minutes. */
+  readonly peers: "none" | "some" | "all";
   readonly json: boolean;
   readonly help: boolean;
   /** How many of the distinct kernels, the costliest first. */
   readonly kernels: number;
-  readonly steps: readonly What[];
+  readonly cases: readonly Case[];
   /** Timed steps of each kind; null: as many as fit into a few seconds. */
   readonly samples: number | null;
 }
 
 export const HELP = `node bench/densenet.ts [--size N] [--batch N] [--peers[=all]] [--json]
 
-Verifies, then times DenseNet-121 (1000 classes) on this machine's GPU: its distinct convolution kernels (forward, dX,
-dW), a forward pass in eval mode, and one training step with everything, the last block, or only the head trainable.
-Nothing is timed that has not just matched its reference.
+Verifies, then times DenseNet-121 (1000 classes) on this machine's GPU: the distinct kernels of a forward pass and of a
+full step, a forward pass in eval mode, and one training step with everything, the last block, or only the head
+trainable. Nothing is timed that has not just matched its reference. At the end: the project's goals, and whether this
+run meets them.
 
-  --size N       height and width of the pictures (default 64)
-  --batch N      pictures in a batch (default 8)
-  --peers        also TensorFlow.js on WebGPU, its steps taken in turn with Thaw's; the first time this installs the
-                 packages of benchmarks/peers from the npm registry
-  --peers=all    also PyTorch on the CPU with two threads, where /usr/bin/python3 has torch and torchvision
+  --size N       height and width of the pictures (default: 64; of the forward pass 224)
+  --batch N      pictures in a batch (default: 8; of the forward pass 1)
+                 with either, both are of all steps: the other one is 64 or 8
+  --peers        also TensorFlow.js and jax-js on WebGPU (jax-js without its full step) and, where the system's python3
+                 has torch and torchvision, PyTorch; their steps are taken in turn with Thaw's. The first time this
+                 installs the packages of benchmarks/peers from the npm registry
+  --peers=all    also jax-js' full step, which compiles for many minutes; what has no answer within 20 minutes is
+                 counted as a time-out
   --steps LIST   only these of ${STEPS.join(",")}; or none
   --kernels N    at most N kernels, the costliest first; 0: none (default: all of them)
-  --samples N    timed steps of each kind (default: as many as fit into a few seconds)
+  --samples N    timed steps of each kind (default: as many as fit into a few seconds, with peers at least 3)
   --json         one JSON object a line on standard output, everything else on standard error
   --help         this text
 
 Steps: the loss is read back after each; Adam; head: the trunk in eval mode, no cache; last: dense block 4, norm5 and
 the classifier train, with batch statistics there and running ones below; all: batch statistics everywhere.
+PyTorch runs on the GPU where torch.cuda is there (fp32, TF32, and AMP with channels last), else on the CPU.
 See benchmarks/README.md for what each number means.
 `;
 
@@ -52,32 +66,8 @@ const OPTIONS = {
   help: { type: "boolean" },
 } as const;
 
-function parse(args: readonly string[]) {
-  try {
-    // --peers stands alone or with a value, which parseArgs has no form for.
-    const given = args.map((a) => (a === "--peers" ? "--peers=tfjs" : a));
-    return parseArgs({ args: given, options: OPTIONS, strict: true }).values;
-  } catch (error) {
-    const unknown = /Unknown option '(--?[^']+)'/.exec(messageOf(error));
-    const lacking = /Option '(--\w+)[^']*' argument (?:missing|is ambiguous)/.exec(messageOf(error));
-    if (lacking) throw new UsageError(`${lacking[1]} needs a value (--help says which)`);
-    if (!unknown) throw new UsageError(messageOf(error).split("\n")[0]);
-    const near = nearest(unknown[1].slice(2), Object.keys(OPTIONS));
-    throw new UsageError(
-      `there is no option ${unknown[1]}${near ? `; did you mean --${near}?` : ""} (--help lists them)`,
-    );
-  }
-}
-
-function whole(name: string, value: string | undefined, least: number): number | null {
-  if (value === undefined) return null;
-  const n = Number(value);
-  if (value.trim() === "" || !Number.isSafeInteger(n) || n < least)
-    throw new UsageError(`--${name} must be a whole number of at least ${least}, got "${value}"`);
-  return n;
-}
-
-function stepsOf(value: string | undefined): readonly What[] {
+/** The steps of a list, in their usual order. */
+export function stepsOf(value: string | undefined): readonly What[] {
   if (value === undefined) return STEPS;
   if (value === "none") return [];
   const names = value.split(",");
@@ -90,7 +80,7 @@ function stepsOf(value: string | undefined): readonly What[] {
 
 function peersOf(value: string | undefined): Options["peers"] {
   if (value === undefined) return "none";
-  if (value === "tfjs" || value === "all") return value;
+  if (value === "some" || value === "all") return value;
   throw new UsageError(`--peers stands alone or is --peers=all, got "${value}"`);
 }
 
@@ -104,26 +94,44 @@ export function lastPlane(size: number): number {
   return Math.floor(pooled / 8);
 }
 
+/** The steps as the goals state them, unless a size or a batch was asked for. */
+function casesOf(steps: readonly What[], batch: number | null, size: number | null): Case[] {
+  const asked = batch !== null || size !== null;
+  return steps.map((what) =>
+    what === "forward" && !asked
+      ? { what, batch: 1, size: 224 }
+      : { what, batch: batch ?? 8, size: size ?? 64 },
+  );
+}
+
 /** Throws UsageError with one sentence for anything that cannot be done as asked. */
 export function readOptions(args: readonly string[]): Options {
-  const v = parse(args);
+  // --peers stands alone or with a value, which the parser has no form for.
+  const given = args.map((a) => (a === "--peers" ? "--peers=some" : a));
+  const v = parse(given, OPTIONS);
+  const [size, batch] = [whole("size", v.size, 29), whole("batch", v.batch, 1)];
   const options: Options = {
-    size: whole("size", v.size, 29) ?? 64,
-    batch: whole("batch", v.batch, 1) ?? 8,
+    size: size ?? 64,
+    batch: batch ?? 8,
     peers: peersOf(v.peers),
     json: v.json ?? false,
     help: v.help ?? false,
     kernels: whole("kernels", v.kernels, 0) ?? Number.POSITIVE_INFINITY,
-    steps: stepsOf(v.steps),
+    cases: casesOf(stepsOf(v.steps), batch, size),
     samples: whole("samples", v.samples, 1),
   };
-  if (options.batch * 3 * options.size ** 2 > MOST_VALUES)
-    throw new UsageError(
-      `--size ${options.size} --batch ${options.batch} makes a batch of more than 1 GiB; take a smaller batch or size`,
-    );
-  if (options.batch * lastPlane(options.size) ** 2 < 2)
-    throw new UsageError(
-      `--size ${options.size} --batch ${options.batch} leaves one value per channel in the last block, which has no batch statistics; take a larger batch or size`,
-    );
+  checkBatch(options.batch, options.size);
   return options;
+}
+
+/** Throws where no step can be taken on such pictures. */
+export function checkBatch(batch: number, size: number): void {
+  if (batch * 3 * size ** 2 > MOST_VALUES)
+    throw new UsageError(
+      `--size ${size} --batch ${batch} makes a batch of more than 1 GiB; take a smaller batch or size`,
+    );
+  if (batch * lastPlane(size) ** 2 < 2)
+    throw new UsageError(
+      `--size ${size} --batch ${batch} leaves one value per channel in the last block, which has no batch statistics; take a larger batch or size`,
+    );
 }

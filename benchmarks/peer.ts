@@ -3,30 +3,41 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface, type Interface } from "node:readline";
-import { ThawError } from "../src/core/error.ts";
-import { ADAM, type Engine, type Job, type Loaded, type StepResult } from "./engine.ts";
+import { ADAM, type Engine, type Job, type Loaded, PeerFailed, type StepResult } from "./engine.ts";
 
 export interface PeerCommand {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly leftOut?: Engine["leftOut"];
+  readonly tolerance?: number;
 }
+
+/** How long one answer may take: jax-js compiles a full step for many minutes. */
+const PATIENCE_MS = 20 * 60_000;
 
 type Answer = { readonly error?: string } & Readonly<Record<string, unknown>>;
 
 export class Peer implements Engine {
   readonly name: string;
+  readonly leftOut: Engine["leftOut"];
+  readonly tolerance: number | undefined;
+  readonly #patienceMs: number;
   readonly #command: PeerCommand;
   #child: ChildProcess | null = null;
   #lines: Interface | null = null;
   #waiting: { resolve: (a: Answer) => void; reject: (e: Error) => void } | null = null;
   #complaints = "";
   /** Why the child can answer no more. */
-  #failure: ThawError | null = null;
+  #failure: PeerFailed | null = null;
 
-  constructor(command: PeerCommand) {
+  constructor(command: PeerCommand, patienceMs: number = PATIENCE_MS) {
     this.name = command.name;
+    this.leftOut = command.leftOut;
+    this.tolerance = command.tolerance;
     this.#command = command;
+    this.#patienceMs = patienceMs;
   }
 
   /** A fresh process for each job, so that a first step is one. */
@@ -34,6 +45,12 @@ export class Peer implements Engine {
     await this.close();
     this.#start();
     return (await this.#ask({ do: "load", ...job, adam: ADAM })) as unknown as Loaded;
+  }
+
+  /** Whatever else the engine answers to, whether or not a network is loaded. */
+  ask(verb: string, request: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    if (!this.#child) this.#start();
+    return this.#ask({ do: verb, ...request });
   }
 
   async logits(): Promise<Float32Array> {
@@ -47,7 +64,7 @@ export class Peer implements Engine {
   async close(): Promise<void> {
     const child = this.#child;
     this.#child = null;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.stdin?.end(`${JSON.stringify({ do: "end" })}\n`);
     const patience = setTimeout(() => child.kill(), 10_000);
@@ -57,27 +74,27 @@ export class Peer implements Engine {
   }
 
   #start(): void {
-    const { command, args } = this.#command;
-    const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const { command, args, env } = this.#command;
+    const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
     this.#child = child;
     this.#complaints = "";
     this.#failure = null;
     child.stderr?.on("data", (d: Buffer) => {
-      this.#complaints = (this.#complaints + d.toString()).slice(-2000);
+      this.#complaints = (this.#complaints + d.toString()).slice(-8000);
     });
     // A child that dies while it is written to is reported by its exit.
     child.stdin?.on("error", () => {});
     this.#lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     this.#lines.on("line", (line) => this.#answer(line));
     const failed = (why: string) => {
-      const tail = this.#complaints.trim().split("\n").at(-1) ?? "";
-      this.#fail(new ThawError(`${this.name} ${why}${tail ? `: ${tail}` : ""}`));
+      const tail = tellingLine(this.#complaints);
+      this.#fail(new PeerFailed(`${this.name} ${why}${tail ? `: ${tail}` : ""}`));
     };
     child.once("error", (e) => failed(`could not be started (${e.message})`));
     child.once("exit", (code, signal) => failed(`ended early (${signal ?? `exit code ${code}`})`));
   }
 
-  #fail(error: ThawError): void {
+  #fail(error: PeerFailed): void {
     this.#failure ??= error;
     this.#waiting?.reject(error);
     this.#waiting = null;
@@ -92,16 +109,33 @@ export class Peer implements Engine {
     const waiting = this.#waiting;
     this.#waiting = null;
     if (answer.error === undefined) waiting?.resolve(answer);
-    else waiting?.reject(new ThawError(`${this.name}: ${answer.error.split("\n")[0]}`));
+    else waiting?.reject(new PeerFailed(`${this.name}: ${answer.error.split("\n")[0]}`));
   }
 
   #ask(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     if (this.#failure) return Promise.reject(this.#failure);
-    return new Promise((resolve, reject) => {
+    const answered = new Promise<Answer>((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#child?.stdin?.write(`${JSON.stringify(request)}\n`);
     });
+    const patience = setTimeout(() => this.#giveUp(`${request.do}`), this.#patienceMs);
+    return answered.finally(() => clearTimeout(patience));
   }
+
+  /** A compiler deep in its work hears no polite signal. */
+  #giveUp(verb: string): void {
+    const seconds = this.#patienceMs / 1e3;
+    this.#fail(
+      new PeerFailed(`${this.name} gave no answer to "${verb}" within ${seconds} s`, this.#patienceMs),
+    );
+    this.#child?.kill("SIGKILL");
+  }
+}
+
+/** What a process said of its end: the line that calls itself an error, else its last one. */
+function tellingLine(said: string): string {
+  const lines = said.trim().split("\n");
+  return lines.findLast((l) => /\b(fatal|error)\b/i.test(l)) ?? lines.at(-1) ?? "";
 }
 
 /** An answer; null for a line that some library has printed. */

@@ -1,22 +1,15 @@
 // The results as tables for people.
 
 import { mib } from "../src/core/bytes.ts";
-import type { PlannedKernel } from "./convolutions.ts";
-import type { Measured } from "./kernels.ts";
+import { digits, percent } from "./format.ts";
+import { groupTotals, type KernelRow, type Miss } from "./kernel_goals.ts";
 import { table } from "./report.ts";
 import type { Row } from "./steps.ts";
 
-export interface KernelRow {
-  readonly planned: PlannedKernel;
-  readonly measured: Measured;
-}
-
-const percent = (x: number): string => `${(100 * x).toFixed(0)}%`;
-const digits = (x: number): string => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
 const shown = (x: number | null): string => (x === null ? "—" : `${x}`);
 
 export function kernelTable(rows: readonly KernelRow[]): string {
-  const head = ["op", "convolution", "variant", "runs", "ms", "GFLOP/s", "GB/s", "of ceiling"];
+  const head = ["op", "shape", "variant", "runs", "ms", "GFLOP/s", "GB/s", "of ceiling"];
   return table(
     head,
     rows.map(({ planned: p, measured: m }) => [
@@ -34,7 +27,37 @@ export function kernelTable(rows: readonly KernelRow[]): string {
   );
 }
 
-/** Per plan, op and kernel: what the convolutions of one run cost together, the dearest first. */
+/** What each group of kernels costs a full step. */
+export function groupTable(rows: readonly KernelRow[]): string {
+  return table(
+    ["kernels of a full step", "runs", "ms together", "GFLOP/s", "GB/s"],
+    groupTotals(rows).map((g) => [g.group, `${g.runs}`, digits(g.ms), digits(g.gflops), digits(g.gbps)]),
+  );
+}
+
+const MISSES = 25;
+
+/** The kernels below their goal, those first that cost a step most by it. */
+export function missTable(list: readonly Miss[]): string {
+  if (list.length === 0) return "every kernel that was timed reaches its share of its ceiling";
+  const lost = list.reduce((n, m) => n + m.lostMs, 0);
+  const head = ["below its goal", "shape", "variant", "ms", "share", "wanted", "a step would save, ms"];
+  const shownRows = list
+    .slice(0, MISSES)
+    .map(({ row: { planned: p, measured: m }, share, wanted, lostMs }) => [
+      p.op,
+      p.shape,
+      p.variant,
+      digits(m.ms),
+      percent(share),
+      percent(wanted),
+      digits(lostMs),
+    ]);
+  const rest = list.length > MISSES ? `the ${MISSES} dearest of ` : "";
+  return `${table(head, shownRows)}\n${rest}${list.length} kernels below their goal; at it, a step would save ${digits(lost)} ms`;
+}
+
+/** Per plan, op and kernel: what the kernels of one run cost together, the dearest first. */
 export function kernelSummary(rows: readonly KernelRow[]): string {
   const groups = new Map<
     string,
@@ -42,7 +65,7 @@ export function kernelSummary(rows: readonly KernelRow[]): string {
   >();
   for (const { planned: p, measured: m } of rows) {
     for (const [plan, n] of Object.entries(p.calls)) {
-      const window = p.shape.split(" ")[0];
+      const window = p.group === "convolution" ? p.shape.split(" ")[0] : "";
       const key = [plan, p.op, p.kernel, window];
       const g = groups.get(key.join(" ")) ?? { names: key, runs: 0, ms: 0, gflop: 0, limit: 0 };
       g.runs += n;
@@ -79,6 +102,7 @@ export function stepTable(what: string, rows: readonly Row[], bytes: number): st
     "new buffers",
     "plan",
     "calibration ms",
+    "in calibrations",
   ];
   return table(
     head,
@@ -95,6 +119,7 @@ export function stepTable(what: string, rows: readonly Row[], bytes: number): st
       shown(r.newBuffers),
       i === 0 ? mib(bytes) : "—",
       digits(r.calibrationMs),
+      digits(r.inCalibrations),
     ]),
   );
 }

@@ -5,6 +5,7 @@ import {
   close,
   compile,
   freeze,
+  type InitOptions,
   init,
   models,
   nn,
@@ -26,7 +27,7 @@ import type { What } from "./options.ts";
 const SEED = 20261123;
 
 /** A wave that fills the range of normalised pictures, and labels spread over the classes. */
-function batchOf(batch: number, size: number): { x: Float32Array; y: Int32Array } {
+export function batchOf(batch: number, size: number): { x: Float32Array; y: Int32Array } {
   return {
     x: Float32Array.from({ length: batch * 3 * size * size }, (_, i) => 2 * Math.sin(1.7 * i + (i % 1013))),
     y: Int32Array.from({ length: batch }, (_, i) => (131 * i + 7) % 1000),
@@ -77,8 +78,9 @@ function forwardPass(model: models.DenseNet, x: Tensor): () => Tensor {
   return () => forward(x);
 }
 
-function trainingStep(
-  model: models.DenseNet,
+/** A compiled step on the same pictures again and again; calling it gives the loss. */
+export function trainingStep(
+  model: nn.Module & { forward(x: Tensor): Tensor },
   params: readonly nn.Parameter[],
   x: Tensor,
   y: Tensor,
@@ -96,12 +98,18 @@ function trainingStep(
 
 export class ThawEngine implements Engine {
   readonly name = "thaw";
+  readonly #options: InitOptions;
   #run: (() => Tensor) | null = null;
   #scalar = false;
 
+  /** `options` of init: rewrites to switch off. */
+  constructor(options: InitOptions = {}) {
+    this.#options = options;
+  }
+
   async load({ what, weights: path }: Job): Promise<Loaded> {
     await close();
-    await init({ seed: SEED });
+    await init({ seed: SEED, ...this.#options });
     const dict = new Map(await weights.read(path));
     const [x, y] = ["bench.x", "bench.y"].map((name) => {
       const entry = dict.get(name) as weights.WeightEntry;
@@ -115,6 +123,14 @@ export class ThawEngine implements Engine {
     const params = what === "forward" ? [] : model.parameters().filter((p) => p.requiresGrad);
     this.#run = what === "forward" ? forwardPass(model, x) : trainingStep(model, params, x, y);
     return { trained: params.reduce((n, p) => n + p.numel, 0), adapter: (await backend()).name };
+  }
+
+  /** Loads a step of any other network; `make` builds it on the new device. */
+  async loadStep(make: () => () => Tensor): Promise<void> {
+    await close();
+    await init({ seed: SEED, ...this.#options });
+    this.#scalar = true;
+    this.#run = make();
   }
 
   /** Of a loaded forward pass. */
@@ -132,16 +148,21 @@ export class ThawEngine implements Engine {
     return (await backend()).plans.at(-1) as Plan;
   }
 
-  async step(): Promise<StepResult> {
+  async step(count = true): Promise<StepResult> {
     const gpu = await backend();
     const before = gpu.stats;
-    const began = performance.now();
+    const [cpu, began] = [process.cpuUsage(), performance.now()];
     const out = await this.#once();
     const ms = performance.now() - began;
-    const { dispatches, buffers, bufferBytes } = gpu.stats;
+    const { user, system } = process.cpuUsage(cpu);
+    const { dispatches, buffers, bufferBytes, bindGroups, submits } = gpu.stats;
     return {
       ms,
+      cpuMs: (user + system) / 1e3,
       loss: this.#scalar ? out[0] : null,
+      logits: count && !this.#scalar ? out : undefined,
+      newBindGroups: bindGroups - before.bindGroups,
+      submits: submits - before.submits,
       dispatches: dispatches - before.dispatches,
       newBuffers: buffers - before.buffers,
       pipelines: pipelinesOf(await this.plan()),

@@ -2,17 +2,10 @@
 // train uses the batch's statistics and moves its running ones, as PyTorch does in train mode; the others are in eval
 // mode.
 import * as tf from "@tensorflow/tfjs-core";
+import { opens } from "./open_parts.mjs";
 
 const EPS = 1e-5;
 const MOMENTUM = 0.1;
-
-/** Blocks whose parameters train, by step. */
-const OPEN = {
-  forward: () => false,
-  head: (name) => name.startsWith("classifier."),
-  last: (name) => /^(classifier|features\.(denseblock4|norm5))\./.test(name),
-  all: () => true,
-};
 
 /** A network on `tensors` (torchvision's names) whose parameters train as `what` says. */
 export function densenet(tensors, what) {
@@ -27,7 +20,7 @@ export function densenet(tensors, what) {
     if (trainable) trained.push(v);
     return v;
   };
-  const open = (name) => OPEN[what](name);
+  const open = (name) => opens(name, what);
   const conv = (name) => variable(`${name}.weight`, [2, 3, 1, 0], open(`${name}.`));
   const norm = (name) => ({
     train: open(`${name}.`),

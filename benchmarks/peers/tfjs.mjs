@@ -1,25 +1,8 @@
-// TensorFlow.js on WebGPU as a peer: answers one JSON line on standard output for every JSON line on standard input.
-// {"do":"load",…} builds the network, {"do":"logits"} computes them, {"do":"step"} takes one step, {"do":"end"} ends.
-// Between requests it waits for input and does nothing.
+// TensorFlow.js on WebGPU as a peer; ../serve.ts has the protocol.
 import { existsSync, mkdirSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { countCalls, provideGpu, serve } from "../serve.ts";
 import { bundleGradients } from "./bundle_gradients.mjs";
 import { readSafetensors } from "./safetensors.mjs";
-
-// Standard output carries answers only; tfjs greets on the console.
-console.log = console.info = console.error;
-const answer = (o) => process.stdout.write(`${JSON.stringify(o)}\n`);
-
-/** Dawn as navigator.gpu, which is where tfjs looks. */
-async function provideGpu() {
-  const { create, globals } = await import("webgpu");
-  Object.assign(globalThis, globals);
-  const gpu = create((process.env.THAW_DAWN ?? "").split(",").filter(Boolean));
-  const value = { gpu, userAgent: "node", platform: process.platform, hardwareConcurrency: 2 };
-  Object.defineProperty(globalThis, "navigator", { value, configurable: true });
-  const { info } = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  return info.description || info.device || info.vendor;
-}
 
 async function startTfjs() {
   const adapterName = await provideGpu();
@@ -35,30 +18,6 @@ async function startTfjs() {
   await tf.setBackend("webgpu");
   await tf.ready();
   return { tf, adapterName };
-}
-
-/** Counts calls of WebGPU until `stop()` puts the prototypes back. */
-function countCalls() {
-  const counts = { dispatches: 0, pipelines: 0, newBuffers: 0 };
-  const undo = [];
-  const watch = (proto, method, key) => {
-    const original = proto[method];
-    proto[method] = function (...args) {
-      counts[key]++;
-      return original.apply(this, args);
-    };
-    undo.push(() => {
-      proto[method] = original;
-    });
-  };
-  watch(GPUComputePassEncoder.prototype, "dispatchWorkgroups", "dispatches");
-  watch(GPUDevice.prototype, "createComputePipeline", "pipelines");
-  watch(GPUDevice.prototype, "createComputePipelineAsync", "pipelines");
-  watch(GPUDevice.prototype, "createBuffer", "newBuffers");
-  const stop = () => {
-    for (const restore of undo) restore();
-  };
-  return { counts, stop };
 }
 
 const { tf, adapterName } = await startTfjs();
@@ -115,28 +74,18 @@ async function train() {
   return (await readAndDrop(loss))[0];
 }
 
-async function forward() {
-  await readAndDrop(tf.tidy(() => state.net.forward(state.input)));
-  return null;
-}
+const forward = () => readAndDrop(tf.tidy(() => state.net.forward(state.input)));
 
 async function step({ count }) {
   const watch = count ? countCalls() : null;
   const began = performance.now();
-  const loss = await (state.what === "forward" ? forward() : train());
+  const out = state.what === "forward" ? await forward() : null;
+  const loss = out ? null : await train();
   const ms = performance.now() - began;
   watch?.stop();
-  return { ms, loss, ...watch?.counts, gpuBytes: tf.memory().numBytesInGPU };
+  const logits = count && out ? Array.from(out) : undefined;
+  return { ms, loss, logits, ...watch?.counts, gpuBytes: tf.memory().numBytesInGPU };
 }
 
-const verbs = { load, logits, step };
-for await (const line of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(line);
-  if (request.do === "end") break;
-  try {
-    answer(await verbs[request.do](request));
-  } catch (error) {
-    answer({ error: String(error?.message ?? error) });
-  }
-}
+await serve({ load, logits, step });
 process.exit(0);

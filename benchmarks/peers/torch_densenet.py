@@ -1,5 +1,7 @@
-"""PyTorch on the CPU as a peer: answers one JSON line for every JSON line, like tfjs.mjs. Two threads."""
+"""PyTorch as a peer: answers one JSON line for every JSON line (../serve.ts has the protocol). On the CPU with two threads,
+or on CUDA; in fp32, with TF32, or under AMP with channels last. The code is the same on both devices."""
 
+import argparse
 import json
 import os
 import sys
@@ -32,52 +34,171 @@ def open_parts(model, what):
             p.requires_grad_(True)
 
 
+class Device:
+    """Where and in which arithmetic it computes."""
+
+    def __init__(self, name, mode):
+        self.name, self.mode = name, mode
+        self.cuda = name == "cuda"
+        self.amp = mode == "amp"
+        # Off unless asked for: torch 1.12 and later round convolutions, but not matrix products, to TF32 on their own.
+        torch.backends.cuda.matmul.allow_tf32 = mode == "tf32"
+        torch.backends.cudnn.allow_tf32 = mode == "tf32"
+        torch.backends.cudnn.benchmark = True
+        if not self.cuda:
+            torch.set_num_threads(2)
+
+    @property
+    def half(self):
+        return torch.float16 if self.cuda else torch.bfloat16
+
+    def autocast(self):
+        return torch.autocast(self.name, dtype=self.half, enabled=self.amp)
+
+    def wait(self):
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def place(self, value):
+        """A model or a batch of pictures."""
+        layout = torch.channels_last if self.amp else torch.contiguous_format
+        return value.to(self.name, memory_format=layout)
+
+    def describe(self):
+        where = torch.cuda.get_device_name() if self.cuda else "CPU, 2 threads"
+        return f"{where}, {self.mode}, PyTorch {torch.__version__}"
+
+
+def seconds(device, work, least=0.2):
+    """The fastest of several runs: a ceiling is what the device can do undisturbed."""
+    best, spent, runs = float("inf"), 0.0, 0
+    while runs < 3 or (spent < least and runs < 50):
+        device.wait()
+        began = time.perf_counter()
+        work()
+        device.wait()
+        took = time.perf_counter() - began
+        if runs > 0:  # the first one finds its kernels
+            best = min(best, took)
+        spent += took
+        runs += 1
+    return best
+
+
+def product_gflops(device, n, dtype, tf32=False):
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    a, b = (torch.rand(n, n, device=device.name).to(dtype) for _ in range(2))
+    took = seconds(device, lambda: a @ b)
+    torch.backends.cuda.matmul.allow_tf32 = device.mode == "tf32"
+    return 2 * n**3 / took / 1e9
+
+
 class Engine:
+    def __init__(self, device):
+        self.device = device
+
     def load(self, request):
-        torch.set_num_threads(2)
         tensors = read_safetensors(request["weights"])
-        self.x, self.y = tensors.pop("bench.x"), tensors.pop("bench.y").long()
+        self.x, y = self.device.place(tensors.pop("bench.x")), tensors.pop("bench.y").long()
+        self.y = y.to(self.device.name)
         try:
-            self.model = torchvision.models.densenet121(weights=None)
+            model = torchvision.models.densenet121(weights=None)
         except TypeError:
-            self.model = torchvision.models.densenet121(pretrained=False)
-        self.model.load_state_dict(tensors)
+            model = torchvision.models.densenet121(pretrained=False)
+        model.load_state_dict(tensors)
+        self.model = self.device.place(model)
         self.what, adam = request["what"], request["adam"]
         open_parts(self.model, self.what)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         if trained:
             self.optimizer = torch.optim.Adam(trained, adam["lr"], tuple(adam["betas"]), adam["eps"])
-        count = sum(p.numel() for p in trained)
-        return {"trained": count, "adapter": f"CPU, 2 threads, PyTorch {torch.__version__}"}
+        # Scaled by one: the weights that all engines share have gradients far from what half precision loses, and a
+        # larger scale would overflow and skip the very steps that are compared.
+        self.scaler = torch.cuda.amp.GradScaler(init_scale=1.0, enabled=self.device.amp and self.device.cuda)
+        return {"trained": sum(p.numel() for p in trained), "adapter": self.device.describe()}
 
     def logits(self, _request):
         modes = [(m, m.training) for m in self.model.modules()]
         self.model.eval()
-        with torch.no_grad():
-            out = self.model(self.x).flatten().tolist()
+        out = self.forward()
         for m, training in modes:
             m.training = training
-        return {"logits": out}
+        return {"logits": out.flatten().tolist()}
 
     def forward(self):
-        with torch.no_grad():
-            self.model(self.x).numpy()
+        with torch.no_grad(), self.device.autocast():
+            return self.model(self.x).float().cpu()
 
     def train(self):
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.model(self.x), self.y)
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        with self.device.autocast():
+            loss = F.cross_entropy(self.model(self.x), self.y)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        value = loss.item()
+        self.device.wait()
+        return value
 
-    def step(self, _request):
+    def step(self, request):
+        self.device.wait()
         began = time.perf_counter()
-        loss = self.forward() if self.what == "forward" else self.train()
-        return {"ms": (time.perf_counter() - began) * 1e3, "loss": loss}
+        forward = self.what == "forward"
+        out, loss = (self.forward(), None) if forward else (None, self.train())
+        answer = {"ms": (time.perf_counter() - began) * 1e3, "loss": loss}
+        if forward and request["count"]:
+            answer["logits"] = out.flatten().tolist()
+        if self.device.cuda:
+            answer["gpuBytes"] = torch.cuda.max_memory_allocated()
+        return answer
+
+    def kept(self, request):
+        """Bytes a full step needs for each picture beside parameters: on CUDA the most that was allocated, on the CPU the
+        tensors saved for the way back, each memory once. The gradients of activations come on top there."""
+        batch, size = request["batch"], request["size"]
+        model = self.device.place(torchvision.models.densenet121()).train()
+        x = self.device.place(torch.rand(batch, 3, size, size))
+        y = torch.zeros(batch, dtype=torch.long, device=self.device.name)
+        own = {t.data_ptr() for t in [*model.parameters(), *model.buffers()]}
+        saved = {}
+
+        def pack(t):
+            if t.storage().data_ptr() not in own:
+                saved[t.storage().data_ptr()] = t.storage().nbytes()
+            return t
+
+        if self.device.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() if self.device.cuda else 0
+        with self.device.autocast(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            loss = F.cross_entropy(model(x), y)
+        if self.device.cuda:
+            loss.backward()
+            # Parameters' gradients are no activations.
+            gradients = sum(4 * p.numel() for p in model.parameters())
+            return {"bytesPerPicture": (torch.cuda.max_memory_allocated() - before - gradients) / batch}
+        return {"bytesPerPicture": sum(saved.values()) / batch}
+
+    def ceilings(self, request):
+        """What the device reaches in PyTorch's own hands: copying, and matrix products of this many rows."""
+        n = request["size"]
+        source = torch.rand(n * n, device=self.device.name)
+        target = torch.empty_like(source)
+        took = seconds(self.device, lambda: target.copy_(source))
+        return {
+            "copyGbps": 2 * 4 * n * n / took / 1e9,
+            "fp32Gflops": product_gflops(self.device, n, torch.float32),
+            "tf32Gflops": product_gflops(self.device, n, torch.float32, tf32=True),
+            "halfGflops": product_gflops(self.device, n, self.device.half),
+        }
 
 
 def main():
-    engine = Engine()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--mode", choices=["fp32", "tf32", "amp"], default="fp32")
+    args = parser.parse_args()
+    engine = Engine(Device(args.device, args.mode))
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "end":

@@ -63,10 +63,10 @@ export function take(a: Values, axis: number, indices: readonly number[]): NDArr
 
 /** First, last, and others drawn between them: `count` whole numbers below `extent` in order. */
 function choose(extent: number, count: number, random: Generator): number[] {
-  const all = Array.from({ length: extent }, (_, i) => i);
-  if (count >= extent) return all;
-  const middle = random.shuffle(all.slice(1, -1)).slice(0, Math.max(0, count - 2));
-  return [0, ...middle, extent - 1].slice(0, Math.max(1, count)).sort((a, b) => a - b);
+  if (count >= extent) return Array.from({ length: extent }, (_, i) => i);
+  const chosen = new Set([0, extent - 1].slice(0, Math.max(1, count)));
+  while (chosen.size < count) chosen.add(random.integer(extent));
+  return [...chosen].sort((a, b) => a - b);
 }
 
 interface Cut {

@@ -1,15 +1,22 @@
 // The benchmark without a device: its options, its numbers, its progress, steps taken in turn, and that peers which
 // fail or compute something else are named and not timed.
-import { describe, expect, it } from "vitest";
-import { checkPeerLogits, checkPeerLosses, checkTrained } from "../../benchmarks/check.ts";
-import type { Engine } from "../../benchmarks/engine.ts";
+import { describe, expect, it, vi } from "vitest";
+import { readAblation, VARIANTS } from "../../benchmarks/ablation.ts";
+import { checkPeerLogits, checkPeerStep, checkTrained } from "../../benchmarks/check.ts";
+import { type Engine, PeerFailed } from "../../benchmarks/engine.ts";
+import { type Goal, goalTable, isMet, STEP_GOALS, stepGoals } from "../../benchmarks/goals.ts";
+import { bar, fitLine, fitPower, withUncertainty } from "../../benchmarks/growth.ts";
 import { lastPlane, readOptions } from "../../benchmarks/options.ts";
 import { Peer } from "../../benchmarks/peer.ts";
 import { Report, table } from "../../benchmarks/report.ts";
-import { roundsFor, timeSteps, type Warm } from "../../benchmarks/steps.ts";
+import { readScaling } from "../../benchmarks/scaling.ts";
+import { foretellMs, seriesOf, tooLong } from "../../benchmarks/scaling_points.ts";
+import type { CaseResult } from "../../benchmarks/step_course.ts";
+import { type Failure, type Row, roundsFor, timeSteps, type Warm } from "../../benchmarks/steps.ts";
 import { comparisons } from "../../benchmarks/tables.ts";
 import { quantile, sample, summarize } from "../../benchmarks/timing.ts";
 import { UsageError } from "../../src/core/error.ts";
+import { REWRITES } from "../../src/schedule/rewrites/index.ts";
 import { bench } from "../lib/bench.ts";
 
 const sentences = (text: string) =>
@@ -41,11 +48,20 @@ describe("options", () => {
   it("defaults, and the two forms of --peers", () => {
     const o = readOptions([]);
     expect([o.size, o.batch, o.peers, o.json, o.samples]).toEqual([64, 8, "none", false, null]);
-    expect(o.steps).toEqual(["forward", "head", "last", "all"]);
-    expect(readOptions(["--peers"]).peers).toBe("tfjs");
+    expect(readOptions(["--peers"]).peers).toBe("some");
     expect(readOptions(["--peers=all"]).peers).toBe("all");
-    expect(readOptions(["--steps", "all,forward"]).steps).toEqual(["forward", "all"]);
     expect([29, 32, 64, 97, 224].map(lastPlane)).toEqual([1, 1, 2, 3, 7]);
+  });
+
+  it("the steps are those that the goals are stated for, unless a shape is asked for", () => {
+    const shapes = (...args: string[]) =>
+      readOptions(args).cases.map((c) => `${c.what} ${c.batch}x${c.size}`);
+    expect(shapes()).toEqual(["forward 1x224", "head 8x64", "last 8x64", "all 8x64"]);
+    for (const { what, batch, size } of readOptions([]).cases)
+      expect(STEP_GOALS[what].shape).toEqual({ batch, size });
+    expect(shapes("--steps", "all,forward", "--size", "96")).toEqual(["forward 8x96", "all 8x96"]);
+    expect(shapes("--steps", "forward", "--batch", "8")).toEqual(["forward 8x64"]);
+    expect(shapes("--steps", "none")).toEqual([]);
   });
 
   it("a usage error is one sentence and exit code 2; --help is 0", async () => {
@@ -61,6 +77,58 @@ describe("options", () => {
   });
 });
 
+describe("ablation", () => {
+  it("switches off each rewrite alone, and all; its options are checked", () => {
+    const off = VARIANTS.map((v) => v.off);
+    expect(off).toEqual(["nothing", ...REWRITES, "all of them"]);
+    expect(VARIANTS[1].options).toEqual({ rewrites: { channelSliceConcat: false } });
+    expect(readAblation(["--batch", "2"]).cases).toEqual([{ what: "all", batch: 2, size: 64 }]);
+    expect(() => readAblation(["--steps", "some"])).toThrow(/--steps takes/);
+    expect(() => readAblation(["--peers"])).toThrow(/no option --peers/);
+    expect(() => readAblation(["--size", "32", "--batch", "1"])).toThrow(/one value per channel/);
+  });
+});
+
+describe("scaling", () => {
+  it("a power law and a line are found, with the standard error of the slope", () => {
+    const xs = [1, 2, 4, 8];
+    const exact = fitPower(
+      xs,
+      xs.map((x) => 3 * x ** 1.5),
+    );
+    expect(exact.slope).toBeCloseTo(1.5);
+    expect(exact.uncertainty).toBeCloseTo(0);
+    // By hand: residuals 0.1, -0.1, -0.1, 0.1 about y = x on 0…3, so s² = 0.04/2 and the error is √(0.02/5).
+    const line = fitLine([0, 1, 2, 3], [0.1, 0.9, 1.9, 3.1]);
+    expect(line.slope).toBeCloseTo(1);
+    expect(line.uncertainty).toBeCloseTo(Math.sqrt(0.02 / 5));
+    expect(withUncertainty(line)).toBe("1.00 ± 0.06");
+    expect(withUncertainty(fitLine([1, 2], [1, 3]))).toBe("2.00");
+    expect(bar(5, 10, 4)).toBe("██");
+  });
+
+  it("covers what it says, one axis at a time", () => {
+    const ends = seriesOf(false).map(({ axis, settings: [first, ...rest] }) => [axis, first, rest.at(-1)]);
+    const base = { model: "densenet121", batch: 8, size: 64, frozen: 0 };
+    expect(ends).toEqual([
+      ["batch", { ...base, batch: 1 }, { ...base, batch: 64 }],
+      ["size", { ...base, batch: 1 }, { ...base, batch: 1, size: 448 }],
+      ["depth", base, { ...base, model: "densenet201" }],
+      ["frozen", base, { ...base, frozen: 12 }],
+    ]);
+    expect(readScaling(["--quick"]).quick).toBe(true);
+    expect(() => readScaling(["--quik"])).toThrow(/did you mean --quick/);
+  });
+
+  it("a step of more than 30 s, by the work and the step before, is left out", () => {
+    expect(foretellMs({ flops: 2e9, ms: 500 }, 4e9)).toBe(1000);
+    expect(foretellMs(null, 4e9)).toBe(null);
+    expect(tooLong(foretellMs({ flops: 1e9, ms: 500 }, 61e9))).toMatch(/31 s a step, more than 30 s/);
+    expect(tooLong(foretellMs({ flops: 1e9, ms: 500 }, 59e9))).toBe(null);
+    expect(tooLong(null)).toBe(null);
+  });
+});
+
 describe("numbers", () => {
   it("quantiles interpolate; a summary has them all", () => {
     expect(quantile([3, 1, 2], 0.5)).toBe(2);
@@ -72,15 +140,18 @@ describe("numbers", () => {
   });
 
   it("a sample's time is of one repetition, the first runs not counted", async () => {
+    // A clock of the test's own: on a busy machine the real one says nothing.
+    let now = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
     const asked: number[] = [];
-    const run = (n: number) => {
+    const run = async (n: number) => {
       asked.push(n);
-      return new Promise<void>((r) => setTimeout(r, asked.length === 1 ? 200 : 4 * n));
+      now += asked.length === 1 ? 200 : 4 * n;
     };
     const t = await sample(run, { sampleMs: 20, budgetMs: 0, least: 3, most: 9 });
-    expect([t.n, asked.length]).toEqual([3, 5]);
-    expect(asked[4]).toBeGreaterThan(1);
-    expect(t.ms).toBeLessThan(20);
+    clock.mockRestore();
+    expect(asked).toEqual([1, 1, 5, 5, 5]);
+    expect([t.n, t.ms]).toEqual([3, 4]);
   });
 
   it("as many steps as asked for; fewer beside peers, which are slow", () => {
@@ -147,9 +218,9 @@ describe("steps", () => {
     const rows = await timeSteps(engines, calibration(log), roundsFor(2, 2));
     const round = ["calibration", "thaw", "p"];
     expect(log).toEqual(["thaw*", "thaw*", "p*", "p*", ...round, ...round]);
-    expect(rows.map((r) => [r.engine, r.ms, r.n, r.timesFirst, r.calibrationMs])).toEqual([
-      ["thaw", 10, 2, 1, 2],
-      ["p", 40, 2, 4, 2],
+    expect(rows.map((r) => [r.engine, r.ms, r.n, r.timesFirst, r.calibrationMs, r.inCalibrations])).toEqual([
+      ["thaw", 10, 2, 1, 2, 5],
+      ["p", 40, 2, 4, 2, 20],
     ]);
     expect(comparisons("all", rows)).toEqual([
       "all: thaw is 4.00 times faster than p (median of 2 rounds of one step each)",
@@ -159,10 +230,42 @@ describe("steps", () => {
     );
   });
 
+  it("of an engine that gives no answer are a result, and the others go on", async () => {
+    const log: string[] = [];
+    const never = engine("slow", 0, 1, log);
+    const slow: Engine = { ...never, step: () => Promise.reject(new PeerFailed("slow gave none", 20)) };
+    let steps = 0;
+    const dies = engine("dies", 1, 1, log);
+    const dying: Engine = {
+      ...dies,
+      step: async (count) => {
+        if (++steps > 3) throw new PeerFailed("dies ended early");
+        return dies.step(count);
+      },
+    };
+    const failures: Failure[] = [];
+    const engines = [engine("thaw", 10, 1, log), slow, dying, engine("p", 40, 1, log)];
+    const rows = await timeSteps(engines, calibration(log), roundsFor(2, 4), {
+      failed: (f) => failures.push(f),
+    });
+    expect(rows.map((r) => [r.engine, r.n])).toEqual([
+      ["thaw", 2],
+      ["p", 2],
+    ]);
+    expect(failures).toEqual([
+      { engine: "slow", why: "slow gave none", limitMs: 20 },
+      { engine: "dies", why: "dies ended early", limitMs: null },
+    ]);
+    // Nobody asked to be told: then it is an error.
+    await expect(timeSteps([slow], calibration(log), roundsFor(2, 1))).rejects.toThrow("slow gave none");
+    const broken: Engine = { ...never, step: () => Promise.reject(new Error("a bug")) };
+    await expect(timeSteps([broken], calibration(log), roundsFor(2, 1))).rejects.toThrow("a bug");
+  });
+
   it("are not timed where two engines differ", async () => {
     const log: string[] = [];
     const engines = [engine("thaw", 10, 1, log), engine("p", 40, 0.5, log)];
-    const warm = ([a, b]: readonly Warm[]) => void checkPeerLosses(b, a);
+    const warm = ([a, b]: readonly Warm[]) => void checkPeerStep({ name: "p" }, b, a);
     await expect(timeSteps(engines, calibration(log), roundsFor(2, 2), { warm })).rejects.toThrow(
       /p loss after a step: off from Thaw/,
     );
@@ -173,7 +276,12 @@ describe("steps", () => {
 describe("peers", () => {
   const peer = (script: string) =>
     new Peer({ name: "mock", command: process.execPath, args: ["--input-type=module", "-e", script] });
-  const warm = (engine: string, losses: (number | null)[]) => ({ engine, losses });
+  const warm = (engine: string, losses: (number | null)[], logits: number[] | null = null) => ({
+    engine,
+    losses,
+    logits,
+  });
+  const p = { name: "p" };
   const job = { what: "all", weights: "none" } as const;
 
   it("answer in turn; what they print beside is no answer", async () => {
@@ -190,6 +298,13 @@ describe("peers", () => {
     await p.close();
   });
 
+  it("that die with a report of many lines are named with the line that calls itself an error", async () => {
+    const dying = peer(
+      `console.error("FATAL ERROR: heap limit\\n----- trace -----\\n 10: 0x19c77d1 [node]"); process.exit(6);`,
+    );
+    await expect(dying.load(job)).rejects.toThrow("mock ended early (exit code 6): FATAL ERROR: heap limit");
+  });
+
   it("that fail, die or cannot be started are named with what they said last", async () => {
     const failing = peer(`
       import { createInterface } from "node:readline";
@@ -203,23 +318,106 @@ describe("peers", () => {
     await expect(absent.load(job)).rejects.toThrow(/absent could not be started/);
   });
 
+  it("that take longer than they may are ended and named", async () => {
+    const command = ["--input-type=module", "-e", "setInterval(() => {}, 1000);"];
+    const slow = new Peer({ name: "slow", command: process.execPath, args: command }, 300);
+    const failure = await slow.load(job).catch((e: PeerFailed) => e);
+    expect(failure).toBeInstanceOf(PeerFailed);
+    expect(failure).toMatchObject({ message: 'slow gave no answer to "load" within 0.3 s', limitMs: 300 });
+    await slow.close();
+  });
+
   it("that compute something else are refused", () => {
     const logits = Float32Array.of(1, -2, 3);
-    expect(checkPeerLogits("p", logits, logits).error).toBe(0);
-    expect(() => checkPeerLogits("p", Float32Array.of(1, -2, 3.01), logits)).toThrow(/nothing is timed/);
-    expect(() => checkPeerLogits("p", Float32Array.of(1, Number.NaN, 3), logits)).toThrow(/nothing is timed/);
-    expect(() => checkPeerLogits("p", logits.subarray(0, 2), logits)).toThrow(/nothing is timed/);
+    expect(checkPeerLogits(p, logits, logits).error).toBe(0);
+    expect(() => checkPeerLogits(p, Float32Array.of(1, -2, 3.01), logits)).toThrow(/nothing is timed/);
+    expect(() => checkPeerLogits(p, Float32Array.of(1, Number.NaN, 3), logits)).toThrow(/nothing is timed/);
+    expect(() => checkPeerLogits(p, logits.subarray(0, 2), logits)).toThrow(/nothing is timed/);
+    // An engine that computes in half precision is allowed more, and not everything.
+    const half = { ...p, tolerance: 0.05 };
+    expect(checkPeerLogits(half, Float32Array.of(1, -2, 3.01), logits).bound).toBe(0.05);
+    expect(() => checkPeerLogits(half, Float32Array.of(1, -2, 3.2), logits)).toThrow(/nothing is timed/);
     expect(() => checkTrained("p", { trained: 4, adapter: "" }, { trained: 5, adapter: "" })).toThrow(
       /4 .* 5/,
     );
-    expect(checkPeerLosses(warm("p", [7, 6.0005]), warm("thaw", [7, 6])).length).toBe(2);
-    expect(() => checkPeerLosses(warm("p", [7.1, 6]), warm("thaw", [7, 6]))).toThrow(/first loss/);
-    expect(() => checkPeerLosses(warm("p", [7, 6.5]), warm("thaw", [7, 6]))).toThrow(/loss after a step/);
-    expect(() => checkPeerLosses(warm("p", [7, Number.NaN]), warm("thaw", [7, 6]))).toThrow(
-      /loss after a step/,
-    );
-    expect(() => checkPeerLosses(warm("p", [null, null]), warm("thaw", [7, 6]))).toThrow(/first loss/);
-    expect(checkPeerLosses(warm("p", [null, null]), warm("thaw", [null, null]))).toEqual([]);
-    expect(() => checkPeerLosses(warm("p", [7, 7]), warm("thaw", [7, 7]))).toThrow(/too little/);
+    const check = (got: Warm, thaw: Warm) => checkPeerStep(p, got, thaw);
+    expect(check(warm("p", [7, 6.0005]), warm("thaw", [7, 6])).length).toBe(2);
+    expect(() => check(warm("p", [7.1, 6]), warm("thaw", [7, 6]))).toThrow(/first loss/);
+    expect(() => check(warm("p", [7, 6.5]), warm("thaw", [7, 6]))).toThrow(/loss after a step/);
+    expect(() => check(warm("p", [7, Number.NaN]), warm("thaw", [7, 6]))).toThrow(/loss after a step/);
+    expect(() => check(warm("p", [null, null]), warm("thaw", [7, 6]))).toThrow(/first loss/);
+    expect(() => check(warm("p", [7, 7]), warm("thaw", [7, 7]))).toThrow(/too little/);
+    // In half precision a step that does nothing would be within the bound of the loss, so its fall is compared.
+    const coarse = (got: number[]) =>
+      checkPeerStep({ ...p, tolerance: 0.1 }, warm("p", got), warm("thaw", [7, 6.5]));
+    expect(coarse([7.01, 6.52]).map((c) => c.what)).toEqual(["p first loss", "p fall of the loss"]);
+    expect(() => coarse([7, 7])).toThrow(/fall of the loss/);
+    expect(() => coarse([7, 6.4])).toThrow(/fall of the loss/);
+    // A forward pass is checked by its logits, and has some.
+    const passes = (logits: number[] | null) => warm("p", [null, null], logits);
+    expect(check(passes([1, 2]), passes([1, 2])).map((c) => c.what)).toEqual(["p logits"]);
+    expect(() => check(passes([1, 2.1]), passes([1, 2]))).toThrow(/p logits/);
+    expect(() => check(passes(null), passes([1, 2]))).toThrow(/p logits/);
+    expect(() => check(passes(null), passes(null))).toThrow(/p logits/);
+  });
+});
+
+describe("goals", () => {
+  const row = (engine: string, ms: number): Row => ({
+    ...{ engine, ms, min: ms, p10: ms, p90: ms, n: 3, calibrationMs: 2, inCalibrations: ms / 2, firstMs: ms },
+    ...{
+      cpuMs: null,
+      dispatches: 1,
+      pipelines: 50,
+      newBuffers: 0,
+      newBindGroups: 0,
+      submits: 3,
+      gpuBytes: 1,
+      timesFirst: 1,
+    },
+  });
+  const result = (over: Partial<CaseResult> = {}): CaseResult => ({
+    case: { what: "all", batch: 8, size: 64 },
+    calibration: "subgroup32",
+    rows: [row("thaw", 400), row("tfjs-webgpu", 7000)],
+    failures: [{ engine: "jax-js", why: "jax-js gave no answer", limitMs: 1000 }],
+    leftOut: new Map(),
+    ...over,
+  });
+  const met = (goals: readonly Goal[]) => goals.map((g) => [g.what, g.measured, isMet(g)]);
+
+  it("are ratios of medians, calibrations, and what a warm step may make", () => {
+    const goals = stepGoals([result()]);
+    expect(met(goals)).toEqual([
+      ["all: tfjs-webgpu over Thaw", 17.5, true],
+      ["all: jax-js over Thaw", null, null],
+      ["all: Thaw", 200, true],
+      ["all: distinct pipelines", 50, false],
+      ["all: new buffers in a warm step", 0, true],
+      ["all: new bind groups in a warm step", 0, true],
+      ["all: submits in a warm step", 3, true],
+    ]);
+    const text = goalTable(goals);
+    expect(text).toMatch(/^all: tfjs-webgpu over Thaw +≥ 15\.0 +17\.5 +times as long +yes/m);
+    expect(text).toMatch(/^all: jax-js over Thaw .* not measured +jax-js gave no answer/m);
+    expect(text).toMatch(/^all: distinct pipelines .* no$/m);
+  });
+
+  it("are judged only as they are stated: at their shapes, in units of their calibration kernel", () => {
+    expect(stepGoals([result({ case: { what: "all", batch: 8, size: 96 } })])).toEqual([]);
+    const plain = stepGoals([result({ calibration: "plain8" })]);
+    expect(plain.find((g) => g.what === "all: Thaw")?.measured).toBe(null);
+    const alone = stepGoals([result({ rows: [row("thaw", 400)], failures: [] })]);
+    expect(alone[0].note).toBe("tfjs-webgpu was not run");
+    const skipped = stepGoals([result({ failures: [], leftOut: new Map([["jax-js", "it compiles"]]) })]);
+    expect(skipped[1].note).toBe("it compiles");
+  });
+
+  it("bounds are met when reached, from the right side", () => {
+    const goal = { what: "x", unit: "" };
+    expect(isMet({ ...goal, atLeast: 2, measured: 2 })).toBe(true);
+    expect(isMet({ ...goal, atLeast: 2, measured: 1.9 })).toBe(false);
+    expect(isMet({ ...goal, atMost: 2, measured: 2.1 })).toBe(false);
+    expect(isMet({ ...goal, atMost: 0, measured: 0 })).toBe(true);
   });
 });

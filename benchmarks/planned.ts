@@ -1,5 +1,5 @@
-// Which convolution kernels a model really runs: read from its plans, each distinct one once. Two calls are the same
-// kernel when op, variant, parameters, fused forms, shapes and the distance between rows agree.
+// Which kernels a model really runs: read from its plans, each distinct one once. Two calls are the same kernel when op,
+// variant, parameters, fused forms, shapes and the distance between rows agree.
 
 import { numel } from "../src/core/shape.ts";
 import { attrsKey } from "../src/graph/node.ts";
@@ -7,13 +7,25 @@ import { type Call, type Operand, opNamed } from "../src/graph/op.ts";
 import type { Plan } from "../src/schedule/plan.ts";
 
 const CONVOLUTIONS = ["conv2d", "conv2dInput", "conv2dWeight"] as const;
-export type ConvOp = (typeof CONVOLUTIONS)[number];
+type ConvOp = (typeof CONVOLUTIONS)[number];
+
+/** What a kernel is for, by the names of ops; all others are elementwise: maps, small sums, copies. */
+const GROUPS = {
+  convolution: /^conv2d/,
+  matmul: /^matmul/,
+  "batch norm": /^(normalize|channelStats|statsInput|runningStats)/,
+  pool: /^(max|avg)Pool2d/,
+  optimizer: /^(adam|sgd)/,
+  loss: /^(crossEntropy|nll|softmax|logSoftmax)/,
+} as const;
+export type Group = keyof typeof GROUPS | "elementwise";
 
 export interface PlannedKernel {
-  readonly op: ConvOp;
+  readonly op: string;
+  readonly group: Group;
   readonly kernel: string;
   readonly call: Call;
-  /** The convolution as people name it: `1x1 512->128 b8@8x8` (extents are those of its input). */
+  /** A convolution as people name it, `1x1 512->128 b8@8x8` (extents are those of its input); else the operands' shapes. */
   readonly shape: string;
   /** Kernel, parameters, and what is fused into it. */
   readonly variant: string;
@@ -22,6 +34,14 @@ export interface PlannedKernel {
   /** How often each plan runs it. */
   readonly calls: Readonly<Record<string, number>>;
 }
+
+export function groupOf(op: string): Group {
+  const found = Object.entries(GROUPS).find(([, names]) => names.test(op));
+  return (found?.[0] as Group | undefined) ?? "elementwise";
+}
+
+/** Bound by memory rather than by arithmetic. */
+export const memoryBound = (g: Group): boolean => g !== "convolution" && g !== "matmul";
 
 const isConvolution = (op: string): op is ConvOp => (CONVOLUTIONS as readonly string[]).includes(op);
 
@@ -32,7 +52,7 @@ function shapesOf(op: ConvOp, { inputs, outputs }: Call): { x: readonly number[]
   return { x: inputs[0].shape, w: outputs[0].shape };
 }
 
-function shapeName(op: ConvOp, call: Call): string {
+function convolutionName(op: ConvOp, call: Call): string {
   const { x, w } = shapesOf(op, call);
   const { stride, groups } = call.attrs as { stride: readonly number[]; groups: number };
   const over = stride[0] === 1 && stride[1] === 1 ? "" : `/${stride[0]}`;
@@ -40,13 +60,28 @@ function shapeName(op: ConvOp, call: Call): string {
   return `${w[2]}x${w[3]}${over} ${x[1]}->${w[0]}${grouped} b${x[0]}@${x[2]}x${x[3]}`;
 }
 
+const shown = (o: Operand) => (o.shape.length === 0 ? "1" : o.shape.join("x"));
+
+/** The largest operand on each side, which is what such a kernel's time hangs on. */
+function operandsName({ inputs, outputs }: Call): string {
+  const largest = (list: readonly Operand[]) =>
+    list.reduce((a, b) => (numel(b.shape) > numel(a.shape) ? b : a));
+  const [x, y] = [inputs, outputs].map((list) => shown(largest(list)));
+  return x === y ? x : `${x}->${y}`;
+}
+
+const shapeName = (op: string, call: Call) =>
+  isConvolution(op) ? convolutionName(op, call) : operandsName(call);
+
+/** Attributes that say what is fused, as people write them. */
 function variantName(kernel: string, call: Call): string {
   const params = Object.entries(call.params).map(([k, v]) => `${k}=${v}`);
-  const { prologue, bias, relu } = call.attrs as { prologue?: string; bias?: boolean; relu?: boolean };
+  const { prologue, bias, relu, before } = call.attrs as Readonly<Record<string, unknown>>;
   const fused = [
-    prologue && prologue !== "none" ? prologue : "",
-    bias ? "bias" : "",
-    relu ? "relu" : "",
+    typeof prologue === "string" && prologue !== "none" ? prologue : "",
+    bias === true ? "bias" : "",
+    relu === true ? "relu" : "",
+    before === true ? "add" : "",
   ].filter(Boolean);
   return `${kernel}${params.length > 0 ? `(${params.join(" ")})` : ""}${fused.map((f) => ` +${f}`).join("")}`;
 }
@@ -57,13 +92,13 @@ function keyOf(op: string, kernel: string, { inputs, outputs, attrs, params }: C
   return [op, kernel, attrsKey(params), attrsKey(attrs), ...inputs.map(rows), ...outputs.map(rows)].join("|");
 }
 
-/** The distinct convolution kernels of named plans, in the order in which they first run. */
-export function convolutionsOf(plans: Readonly<Record<string, Plan>>): PlannedKernel[] {
+/** The distinct kernels of named plans, in the order in which they first run. */
+export function kernelsOf(plans: Readonly<Record<string, Plan>>): PlannedKernel[] {
   const found = new Map<string, PlannedKernel & { calls: Record<string, number> }>();
   for (const [name, plan] of Object.entries(plans)) {
     const counted = new Set<Call>();
     for (const s of plan.steps) {
-      if (s.kind !== "dispatch" || !isConvolution(s.op) || counted.has(s.call)) continue;
+      if (s.kind !== "dispatch" || counted.has(s.call)) continue;
       counted.add(s.call);
       const key = keyOf(s.op, s.kernel, s.call);
       const known = found.get(key);
@@ -73,6 +108,7 @@ export function convolutionsOf(plans: Readonly<Record<string, Plan>>): PlannedKe
       }
       found.set(key, {
         op: s.op,
+        group: groupOf(s.op),
         kernel: s.kernel,
         call: s.call,
         shape: shapeName(s.op, s.call),
@@ -92,7 +128,9 @@ export function bytesOf({ inputs, outputs }: Call): number {
 
 /** At most `limit` of the kernels: those that cost their plans most, in their own order. */
 export function costliest(all: readonly PlannedKernel[], limit: number): PlannedKernel[] {
-  const weight = (k: PlannedKernel) => k.flops * Object.values(k.calls).reduce((a, b) => a + b, 0);
+  // Ten operations to a byte is where software GPUs and real ones turn from memory to arithmetic.
+  const work = (k: PlannedKernel) => Math.max(k.flops, 10 * bytesOf(k.call));
+  const weight = (k: PlannedKernel) => work(k) * Object.values(k.calls).reduce((a, b) => a + b, 0);
   const chosen = new Set([...all].sort((a, b) => weight(b) - weight(a)).slice(0, limit));
   return all.filter((k) => chosen.has(k));
 }
