@@ -161,13 +161,15 @@ export class GpuBackend implements Backend, Holder {
     if (reuse) this.#last = prepared;
     await this.#results.save(prepared);
     const began = performance.now();
-    this.#fillLeaves(prepared, runLeaves(cut), run);
+    const filling = this.#fillLeaves(prepared, runLeaves(cut), run);
     this.#runHoisted(prepared);
     const { copies, offsets } = await this.#results.takeRing(prepared);
     const { commander } = this.#devices;
-    if (this.#tally) await this.#timedRun(this.#tally, prepared);
-    else commander.run(prepared.commands);
-    if (copies.length > 0) commander.run(copies);
+    if (this.#tally) {
+      commander.run(filling);
+      await this.#timedRun(this.#tally, prepared);
+      commander.run(copies);
+    } else commander.run([...filling, ...prepared.commands, ...copies]);
     this.#tell("submit", began);
     // A timed run has been waited for: it says nothing of how long work takes beside others.
     commander.mark(this.#tally ? 0 : prepared.cost);
@@ -247,7 +249,8 @@ export class GpuBackend implements Backend, Holder {
     for (const b of p.owned) this.#devices.buffers.destroy(b);
   }
 
-  #fillLeaves(p: Prepared, sources: readonly (Result | Scalars)[], run: Run): void {
+  /** Writes what comes from the host into the leaves, and says which copies on the device fill the others. */
+  #fillLeaves(p: Prepared, sources: readonly (Result | Scalars)[], run: Run): Command[] {
     const copies: Command[] = [];
     for (const l of p.leaves) {
       const own = sources[l.index];
@@ -274,7 +277,7 @@ export class GpuBackend implements Backend, Holder {
       }
       l.last = source;
     }
-    if (copies.length > 0) this.#devices.commander.run(copies);
+    return copies;
   }
 
   /** Runs the hoisted part if it never ran, or if state that it read has moved. */
