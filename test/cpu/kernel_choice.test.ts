@@ -133,7 +133,7 @@ it("in software the register tiles stay ahead", () => {
       NN,
       LAVAPIPE,
     ).name,
-  ).toBe("columns");
+  ).toBe("columns_sg");
   expect(
     choose(
       "matmul",
