@@ -253,9 +253,12 @@ export function noAdapter(): string {
   const none = "no usable GPU adapter was found";
   if (!inNode())
     return `${none}: update the graphics driver, and check that the browser may use the GPU (hardware acceleration)`;
+  const setup = import.meta.url.includes("/node_modules/")
+    ? "node node_modules/thaw/scripts/setup.mjs --system"
+    : "npm run setup -- --system";
   const how =
     process.platform === "linux"
-      ? "install your GPU's Vulkan driver, or Mesa's software one with `npm run setup -- --system`"
+      ? `install your GPU's Vulkan driver, or Mesa's software one with \`${setup}\``
       : "update the graphics driver";
   return `${none}: ${how} (run \`thaw doctor\` for details)`;
 }
