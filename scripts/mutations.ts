@@ -316,6 +316,24 @@ const REWRITTEN: readonly Mutation[] = [
     only: "more runs",
     proves: "a loop that outruns the device goes on",
   },
+  {
+    name: "chain-contracted",
+    file: "shaders/chain_vec4.wgsl",
+    from: "return bitcast<f32>(bitcast<u32>(v) ^ u.zero);",
+    to: "return v;",
+    tests: ["test/dawn/engine_chains.test.ts"],
+    only: "products and sums",
+    proves: "a chain rounds what lies between its steps, like the single ops",
+  },
+  {
+    name: "chain-reads-late",
+    file: "src/schedule/rewrites/elementwise_chains.ts",
+    from: "e.at > order(node) && e.at <= order(end)",
+    to: "e.at > order(end)",
+    tests: ["test/dawn/engine_chains.test.ts"],
+    only: "state that an effect changes",
+    proves: "a chain does not read state later than its ops would have",
+  },
 ];
 
 const TUNED: readonly Mutation[] = [

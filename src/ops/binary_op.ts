@@ -89,7 +89,7 @@ function defineRow(name: string, row: BinaryRow): void {
         : new Float64Array(evaluate(inputs, row.ref).data.length),
     ],
     cost: (_i, [y]) => ({ flops: numel(y.shape) }),
-    kernels: elementwiseKernels({ wgsl: row.f, names, scalars: scalarsNone }),
+    kernels: elementwiseKernels(name, { wgsl: row.f, names, scalars: scalarsNone }),
     samples: samplesOf(row),
     split: elementwiseSplit,
   });

@@ -71,11 +71,19 @@ export interface Expression {
   readonly scalars?: (attrs: Attrs) => readonly number[];
 }
 
+const rows = new Map<string, Expression>();
+
+/** What the elementwise op of that name computes; undefined for other ops. */
+export const elementwiseRow = (op: string): Expression | undefined => rows.get(op);
+
+/** WGSL of a row for operands of that type. */
+export const wgslOf = (e: Expression, dtype: DType): string =>
+  typeof e.wgsl === "string" ? e.wgsl : e.wgsl(dtype);
+
 /** Bodies of the hooks: `f` names its operands as the row does; unused operands keep the default loads. */
 function hooks(e: Expression, call: Call): Record<string, string> {
   const names = e.names.map((name, i) => `let ${name} = p${i};`).join(" ");
-  const wgsl = typeof e.wgsl === "string" ? e.wgsl : e.wgsl(call.inputs[0].dtype);
-  const out: Record<string, string> = { f: `${names} return ${wgsl};` };
+  const out: Record<string, string> = { f: `${names} return ${wgslOf(e, call.inputs[0]?.dtype ?? "f32")};` };
   for (const letter of LETTERS.slice(1, call.inputs.length)) out[`load_${letter}`] = `return ${letter}[i];`;
   return out;
 }
@@ -186,8 +194,9 @@ function vec4Dispatch(e: Expression, call: Call): Dispatch {
   };
 }
 
-/** The two kernels of every elementwise op. */
-export function elementwiseKernels(e: Expression): readonly Kernel[] {
+/** The two kernels of the elementwise op `name`, whose row chains may then use. */
+export function elementwiseKernels(name: string, e: Expression): readonly Kernel[] {
+  rows.set(name, e);
   return [
     {
       name: "strided",

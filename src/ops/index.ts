@@ -3,6 +3,7 @@
 import "./argmax.ts";
 import "./avg_pool2d.ts";
 import "./binary_op.ts";
+import "./chain.ts";
 import "./channel_stats.ts";
 import "./concat.ts";
 import "./conv2d.ts";

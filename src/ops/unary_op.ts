@@ -85,7 +85,7 @@ function defineRow(name: string, row: UnaryRow): void {
       return [y.data.map((v, i) => row.error?.(x.data[i], v, s0, s1) ?? 0)];
     },
     cost: (_i, [y]) => ({ flops: numel(y.shape) }),
-    kernels: elementwiseKernels({ wgsl: row.f, names: ["x"], scalars }),
+    kernels: elementwiseKernels(name, { wgsl: row.f, names: ["x"], scalars }),
     samples: samplesOf(row),
     split: elementwiseSplit,
   });
@@ -126,7 +126,11 @@ function defineGradient(name: string, row: UnaryRow): void {
       return [evaluate(g, v, a, (_y, gg, vv) => Math.abs(gg) * (row.derror?.(vv, s0, s1) ?? 0)).data];
     },
     cost: (_i, [y]) => ({ flops: 2 * numel(y.shape) }),
-    kernels: elementwiseKernels({ wgsl: row.df as string, names: two ? ["g", "v"] : ["g"], scalars }),
+    kernels: elementwiseKernels(`${name}Grad`, {
+      wgsl: row.df as string,
+      names: two ? ["g", "v"] : ["g"],
+      scalars,
+    }),
     samples: [grad([3, 5]), grad([2, 3, 4, 4]), grad([]), ...(two ? specialSamples(row, true) : [])],
     split: elementwiseSplit,
   });

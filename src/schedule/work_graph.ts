@@ -25,7 +25,7 @@ export function workGraph(cut: Cut): WorkGraph {
 }
 
 /** The state leaf that a value is, or is a view of. */
-function stateBehind(v: Value): Node | null {
+export function stateBehind(v: Value): Node | null {
   let { node } = v;
   while (node.op?.view && node.inputs.length > 0) node = node.inputs[0].node;
   return node.source?.kind === "state" ? node : null;

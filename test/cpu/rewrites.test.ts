@@ -2,8 +2,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { NDArray } from "../../src/graph/array.ts";
 import type { Cut } from "../../src/graph/cut.ts";
+import type { StateSlice } from "../../src/graph/leaf.ts";
 import type { Value } from "../../src/graph/node.ts";
 import { close, concat, init, nn, noGrad, type Tensor, tensor } from "../../src/index.ts";
+import { runtime } from "../../src/runtime/context.ts";
 import { REWRITES, type RewriteName, rewrite } from "../../src/schedule/rewrites/index.ts";
 import { snapshotRoots, type WorkGraph, workGraph } from "../../src/schedule/work_graph.ts";
 import { evaluate, takeCut } from "../lib/cuts.ts";
@@ -289,6 +291,112 @@ describe("normalizeBackward", () => {
     const own = graphOf(takeCut());
     same(results(rewrite(own, only("normalizeBackward"))), results(own));
     expect(held.length).toBe(2);
+  });
+});
+
+describe("elementwiseChains", () => {
+  const chainsOf = (g: WorkGraph) => g.nodes.filter((n) => n.op?.name === "chain");
+  const steps = (n: { attrs: Record<string, unknown> }) => (n.attrs.steps as [string][]).map(([op]) => op);
+
+  /** What is made inside and not returned is nobody's afterwards. */
+  class Inside extends nn.Module {
+    forward(make: () => unknown): unknown {
+      return make();
+    }
+  }
+
+  /** The graph of what `make` returns, without and with chains; both compute the same. */
+  function chained(make: () => unknown): { plain: WorkGraph; g: WorkGraph } {
+    const held = new Inside().forward(make);
+    const plain = graphOf(takeCut());
+    const g = rewrite(plain, only("elementwiseChains"));
+    same(results(g), results(plain));
+    expect(held).toBeDefined();
+    return { plain, g };
+  }
+
+  it("makes one node of a tree, with operands that repeat, and one of a value that only the tree reads twice", () => {
+    const { plain, g } = chained(() => {
+      const t = wave([2, 3, 4, 4])
+        .mul(wave([3, 1, 1], 1))
+        .add(wave([2, 3, 4, 4], 2))
+        .exp();
+      return t.div(t.add(1)).sum([2, 3]);
+    });
+    expect(count(plain, "exp")).toBe(1);
+    expect(g.nodes.flatMap((n) => n.op?.name ?? [])).toEqual(["chain", "sum"]);
+    expect(steps(chainsOf(g)[0])).toEqual(["mul", "add", "exp", "addScalar", "div"]);
+    expect(chainsOf(g)[0].inputs.length).toBe(3);
+  });
+
+  it("joins gradients to what they are multiplied with", () => {
+    const { g } = chained(() => {
+      const x = wave([4, 5]);
+      x.requiresGrad = true;
+      const loss = x
+        .tanh()
+        .mul(wave([4, 5], 3))
+        .square()
+        .mean();
+      loss.backward();
+      return [loss, x.grad];
+    });
+    expect(chainsOf(g).flatMap(steps)).toContain("tanhGrad");
+  });
+
+  it("leaves alone what somebody else reads or keeps, and what has another shape", () => {
+    for (const other of [(t: Tensor) => t.sum(), (t: Tensor) => t.retain()]) {
+      const { g } = chained(() => {
+        const t = wave([3, 4]).exp();
+        return [t.add(1), other(t)];
+      });
+      expect(chainsOf(g)).toEqual([]);
+    }
+    const { g } = chained(() =>
+      wave([4])
+        .exp()
+        .add(wave([3, 4])),
+    );
+    expect(chainsOf(g)).toEqual([]);
+  });
+
+  it("ends a chain where the shader has no more bindings or scalars, and begins another", () => {
+    const sum = chained(() => {
+      let t = wave([8]);
+      for (let i = 1; i < 9; i++) t = t.add(wave([8], i));
+      return t;
+    });
+    expect(chainsOf(sum.g).map((n) => n.inputs.length)).toEqual([4, 6]);
+    const scaled = chained(() => {
+      let t = wave([8]);
+      for (let i = 1; i < 11; i++) t = t.add(i / 8);
+      return t;
+    });
+    expect(chainsOf(scaled.g).map((n) => steps(n).length)).toEqual([2, 8]);
+  });
+
+  it("reads state before an effect that changes it", () => {
+    const changed = (early: boolean) => {
+      const p = new nn.Buffer([2], Float32Array.of(1, 2));
+      const assign = () => runtime().assign(p.variable.state as StateSlice, wave([2], 1).variable.value);
+      const before = p.mul(wave([2]));
+      if (early) assign();
+      const after = before.exp();
+      if (!early) assign();
+      return after;
+    };
+    expect(chainsOf(chained(() => changed(true)).g).length).toBe(0);
+    expect(chainsOf(chained(() => changed(false)).g).length).toBe(1);
+  });
+
+  it("does not pull work on frozen state into what runs every time", () => {
+    const { g } = chained(() => {
+      const p = new nn.Buffer([2], Float32Array.of(1, 2));
+      const folded = p.exp().mul(2);
+      return folded.mul(wave([2])).neg();
+    });
+    expect(chainsOf(g).map(steps)).toEqual([["mul", "neg"]]);
+    expect([count(g, "exp"), count(g, "mulScalar")]).toEqual([1, 1]);
   });
 });
 

@@ -4,6 +4,7 @@
 import { UsageError } from "../../core/error.ts";
 import type { BuildRule } from "../../graph/rule.ts";
 import type { WorkGraph } from "../work_graph.ts";
+import { elementwiseChains } from "./elementwise_chains.ts";
 import { foldBatchNorm } from "./fold_batch_norm.ts";
 import { normalizeBackward } from "./normalize_backward.ts";
 import { normalizeOnLoad, reluIntoNormalize } from "./normalize_on_load.ts";
@@ -18,6 +19,7 @@ export const REWRITES = [
   "foldBatchNorm",
   "poolFirst",
   "normalizeBackward",
+  "elementwiseChains",
 ] as const;
 
 export type RewriteName = (typeof REWRITES)[number];
@@ -46,5 +48,7 @@ export function rewrite(g: WorkGraph, options: RewriteOptions | undefined): Work
   if (isOn(options, "foldBatchNorm")) out = foldBatchNorm(out);
   if (isOn(options, "normalizeOnLoad")) out = normalizeOnLoad(out);
   if (isOn(options, "normalizeBackward")) out = normalizeBackward(out);
+  // Last: what is left of elementwise ops.
+  if (isOn(options, "elementwiseChains")) out = elementwiseChains(out);
   return out;
 }
