@@ -76,12 +76,13 @@ const shapeName = (op: string, call: Call) =>
 /** Attributes that say what is fused, as people write them. */
 function variantName(kernel: string, call: Call): string {
   const params = Object.entries(call.params).map(([k, v]) => `${k}=${v}`);
-  const { prologue, bias, relu, before } = call.attrs as Readonly<Record<string, unknown>>;
+  const { prologue, bias, relu, before, store } = call.attrs as Readonly<Record<string, unknown>>;
   const fused = [
     typeof prologue === "string" && prologue !== "none" ? prologue : "",
     bias === true ? "bias" : "",
     relu === true ? "relu" : "",
     before === true ? "add" : "",
+    ...(Array.isArray(store) ? (store as string[]) : []),
   ].filter(Boolean);
   return `${kernel}${params.length > 0 ? `(${params.join(" ")})` : ""}${fused.map((f) => ` +${f}`).join("")}`;
 }

@@ -27,6 +27,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -36,6 +38,7 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read> residual: array<f32>;
 
 //@include math
 
@@ -43,6 +46,7 @@ fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 fn start(k: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: f32) -> f32 { return v; } //@hook
+fn finish(v: f32, n: u32, at: u32) -> f32 { return v; } //@hook
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
@@ -71,5 +75,6 @@ fn one(at: u32, k: u32, n: u32) {
       }
     }
   }
-  y[u.y0 + n * u.yn + k * u.oh * u.ow + at] = activate(acc);
+  let place = k * u.oh * u.ow + at;
+  y[u.y0 + n * u.yn + place] = finish(activate(acc), n, place);
 }

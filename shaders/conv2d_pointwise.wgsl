@@ -19,6 +19,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -28,6 +30,7 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> residual: array<vec4<f32>>;
 
 //@include math
 
@@ -35,6 +38,7 @@ fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: vec4<f32>, s: vec2<f32>) -> vec4<f32> { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: vec4<f32>) -> vec4<f32> { return v; } //@hook
+fn finish(v: vec4<f32>, n: u32, at: u32) -> vec4<f32> { return v; } //@hook
 
 alias Block = array<vec4<f32>, 8>;
 
@@ -63,12 +67,13 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
     }
   }
   if (at < u.q) {
-    let base = u.y0 + n * u.yn + px;
+    let base = u.y0 + n * u.yn;
     for (var h = 0u; h < TG; h++) {
       for (var i = 0u; i < 8u; i++) {
         let m = m0 + h * 8u + i;
         if (m < u.m) {
-          y[base + m * u.hw4] = activate(acc[h][i]);
+          let place = px + m * u.hw4;
+          y[base + place] = finish(activate(acc[h][i]), n, place);
         }
       }
     }

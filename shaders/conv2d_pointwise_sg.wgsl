@@ -27,6 +27,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -36,6 +38,7 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<X>;
+@group(0) @binding(7) var<storage, read> residual: array<X>;
 
 //@include math
 
@@ -46,6 +49,8 @@ fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: vec4<f32>, s: vec2<f32>) -> vec4<f32> { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: vec4<f32>) -> vec4<f32> { return v; } //@hook
+fn load_residual(at: u32, left: u32) -> vec4<f32> { return residual[at]; } //@hook
+fn finish(v: vec4<f32>, n: u32, at: u32, left: u32) -> vec4<f32> { return v; } //@hook
 
 alias Block = array<vec4<f32>, 8>;
 
@@ -140,12 +145,13 @@ fn main(
     if (TG > 3u) { products(&acc, 3u, wi[min(3u, TG - 1u)], k, &v); }
   }
   if (at < u.q) {
-    let base = u.y0 + n * u.yn + px;
+    let base = u.y0 + n * u.yn;
     for (var h = 0u; h < TG; h++) {
       for (var i = 0u; i < 8u; i++) {
         let m = m0 + h * 8u + i;
         if (m < u.m) {
-          store(base + m * u.plane, left, activate(acc[h][i]));
+          let place = px + m * u.plane;
+          store(base + place, left, finish(activate(acc[h][i]), n, place, left));
         }
       }
     }

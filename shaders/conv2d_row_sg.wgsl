@@ -31,6 +31,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -41,6 +43,7 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> scale: array<f32>;
 @group(0) @binding(6) var<storage, read> shift: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> residual: array<vec4<f32>>;
 
 //@include math
 
@@ -49,6 +52,7 @@ fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 fn prologue4(v: vec4<f32>, s: vec2<f32>) -> vec4<f32> { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: vec4<f32>) -> vec4<f32> { return v; } //@hook
+fn finish(v: vec4<f32>, n: u32, at: u32) -> vec4<f32> { return v; } //@hook
 
 alias Strip = array<f32, SP>;
 alias Block = array<Strip, 8>;
@@ -134,11 +138,13 @@ fn main(
     for (var h = 0u; h < TG; h++) {
       for (var i = 0u; i < 8u; i++) {
         let m = m0 + h * 8u + i;
-        let base = (u.y0 + n * u.yn + (m * u.oh + p) * u.w + q0) / 4u;
+        let place = (m * u.oh + p) * u.w + q0;
+        let base = (u.y0 + n * u.yn + place) / 4u;
         for (var s = 0u; s < SP / 4u; s++) {
           if (m < u.m) {
             let a = acc[h][i];
-            y[base + s] = activate(vec4<f32>(a[s * 4u], a[s * 4u + 1u], a[s * 4u + 2u], a[s * 4u + 3u]));
+            let four = vec4<f32>(a[s * 4u], a[s * 4u + 1u], a[s * 4u + 2u], a[s * 4u + 3u]);
+            y[base + s] = finish(activate(four), n, place + s * 4u);
           }
         }
       }

@@ -34,6 +34,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -43,6 +45,7 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read> residual: array<f32>;
 
 //@include math
 
@@ -50,6 +53,7 @@ fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: f32) -> f32 { return v; } //@hook
+fn finish(v: f32, n: u32, at: u32) -> f32 { return v; } //@hook
 
 const NX = (SP - 1u) * SW + (KW - 1u) * DW + 1u;
 alias Strip = array<f32, SP>;
@@ -103,10 +107,11 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
     for (var h = 0u; h < TG; h++) {
       for (var i = 0u; i < 8u; i++) {
         let m = m0 + h * 8u + i;
-        let base = u.y0 + n * u.yn + (m * u.oh + p) * u.ow + q0;
+        let place = (m * u.oh + p) * u.ow + q0;
+        let base = u.y0 + n * u.yn + place;
         for (var j = 0u; j < SP; j++) {
           if (m < u.m && q0 + j < u.ow) {
-            y[base + j] = activate(acc[h][i][j]);
+            y[base + j] = finish(activate(acc[h][i][j]), n, place + j);
           }
         }
       }

@@ -52,6 +52,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
     bias: bias !== null,
     prologue: "none",
     relu: false,
+    store: [],
   };
   return batched("conv2d", bias ? [x, w, bias] : [x, w], attrs);
 }

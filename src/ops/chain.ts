@@ -2,7 +2,6 @@
 // the last one gives y. Made by the rewrite "elementwiseChains", in place of one pass over memory for each step. Every
 // step's result has y's shape and is rounded to f32, as if it had been stored: the bits are those of the single ops.
 
-import { UNIT } from "../core/accuracy.ts";
 import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
@@ -10,6 +9,7 @@ import type { Attr, Attrs } from "../graph/node.ts";
 import { type AnyOp, defineOp, opNamed, type Sample } from "../graph/op.ts";
 import { chainKernels } from "./chain_kernels.ts";
 import { elementwiseSplit } from "./elementwise.ts";
+import { boundStep, exactly } from "./error_bound.ts";
 
 /** Name of the op; its operands: i for input i, -1 - k for the result of step k; its attributes as pairs. */
 export type ChainStep = readonly [
@@ -48,42 +48,8 @@ function infer(inputs: readonly TypeOf[], a: ChainAttrs): TypeOf[] {
 
 const refOf = (op: AnyOp, operands: readonly NDArray[], attrs: Attrs): NDArray => op.ref(operands, attrs)[0];
 
-/** A value in float64 and how far the device's may be from it. */
-interface Bounded {
-  readonly value: NDArray;
-  readonly error: NDArray;
-}
-
-/** What a step's own arithmetic may add, as the op tests allow it for the op alone. */
-function ownError(op: AnyOp, operands: readonly NDArray[], value: NDArray, attrs: Attrs): Float64Array {
-  const magnitude = (op.magnitude?.(operands, attrs) ?? [value])[0];
-  const builtin = op.builtin?.(operands, [value], attrs)[0];
-  return magnitude.data.map((m, i) => 4 * UNIT * Math.abs(m) + (builtin?.[i] ?? 0));
-}
-
-/** The error that comes out of a step: its own, and how far each operand's interval moves the reference. */
-function boundStep(op: AnyOp, operands: readonly Bounded[], attrs: Attrs): Bounded {
-  const values = operands.map((o) => o.value);
-  const value = refOf(op, values, attrs);
-  const error = ownError(op, values, value, attrs);
-  operands.forEach(({ value: v, error: e }, k) => {
-    if (e.data.every((d) => d === 0)) return;
-    const moved = [1, -1].map((sign) => {
-      const at = mapArray(v, (x, i) => x + sign * e.data[i]);
-      return refOf(op, values.with(k, at), attrs).data;
-    });
-    error.forEach((_, i) => {
-      const far = Math.max(...moved.map((m) => Math.abs(m[i] - value.data[i])));
-      // Infinities and NaN must be equal as they are; they have no neighbourhood.
-      if (Number.isFinite(far)) error[i] += far;
-    });
-  });
-  return { value, error: { ...value, data: error } };
-}
-
 function bound(inputs: readonly NDArray[], a: ChainAttrs): Float64Array {
-  const exact = inputs.map((value) => ({ value, error: mapArray(value, () => 0) }));
-  return last(walk(exact, a, boundStep)).error.data;
+  return last(walk(inputs.map(exactly), a, boundStep)).error.data;
 }
 
 const step = (name: string, operands: readonly number[], attrs: Attrs = {}): ChainStep => [

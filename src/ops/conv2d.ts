@@ -1,13 +1,15 @@
-// conv2d — y[n,k,p,q] = act(bias[k] + Σ_{c,r,s} pro(x[n, c, p·sh-pt+r·dh, q·sw-pl+s·dw])·w[k,c,r,s])
+// conv2d — y[n,k,p,q] = store(bias[k] + Σ_{c,r,s} pro(x[n, c, p·sh-pt+r·dh, q·sw-pl+s·dw])·w[k,c,r,s])
 // NCHW · OIHW, groups (depthwise included), asymmetric padding [top, bottom, left, right]. pro is the identity, or
-// act(x·scale[c] + shift[c]) with zero padding after it (a batch norm folded into the load); act is ReLU or nothing.
-// Inputs: x, w, then bias (attrs.bias), then scale and shift (attrs.prologue).
+// x·scale[c] + shift[c], perhaps through ReLU, with zero padding after it (a batch norm folded into the load). store is
+// ReLU or nothing (attrs.relu), then what attrs.store lists (conv_store.ts).
+// Inputs: x, w, then bias (attrs.bias), scale and shift (attrs.prologue), what is added before the store (attrs.store).
 
+import { UNIT } from "../core/accuracy.ts";
 import { ShapeError } from "../core/error.ts";
-import { numel, show, type TypeOf } from "../core/shape.ts";
+import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import type { Value } from "../graph/node.ts";
-import { type Bound, type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import { type Bound, type Call, defineOp, type Kernel, type Sample, type SplitAxis } from "../graph/op.ts";
 import { call, sum } from "./build.ts";
 import { windowKernels } from "./conv_gemm.ts";
 import { GROUP_SPACE, groupDispatch, groupFits, groupPick } from "./conv_group.ts";
@@ -24,6 +26,7 @@ import {
   reluOf,
   walkConv,
 } from "./conv_shape.ts";
+import { addsResidual, applyStore, type Store, storeBound, storeHooks, storeIsExact } from "./conv_store.ts";
 import {
   POINTWISE_SPACE,
   type PointwiseCall,
@@ -48,6 +51,7 @@ export interface Conv2dAttrs extends ConvAttrs {
   readonly bias: boolean;
   readonly prologue: Prologue;
   readonly relu: boolean;
+  readonly store: Store;
 }
 
 interface Roles<T> {
@@ -56,6 +60,7 @@ interface Roles<T> {
   readonly bias?: T;
   readonly scale?: T;
   readonly shift?: T;
+  readonly residual?: T;
 }
 
 function roles<T>(inputs: readonly T[], a: Conv2dAttrs): Roles<T> {
@@ -67,6 +72,7 @@ function roles<T>(inputs: readonly T[], a: Conv2dAttrs): Roles<T> {
     bias: a.bias ? inputs[2] : undefined,
     scale: fused ? inputs[at] : undefined,
     shift: fused ? inputs[at + 1] : undefined,
+    residual: addsResidual(a.store) ? inputs[inputs.length - 1] : undefined,
   };
 }
 
@@ -82,9 +88,12 @@ function infer(inputs: readonly TypeOf[], a: Conv2dAttrs): TypeOf[] {
     if (s && numel(s.shape) !== r.x.shape[1])
       throw new ShapeError(`conv2d: scale and shift need ${r.x.shape[1]} values, got ${show(s)}`);
   }
+  if (r.residual && !sameShape(r.residual.shape, shape))
+    throw new ShapeError(`conv2d: what is added must be f32[${shape.join(",")}], got ${show(r.residual)}`);
   return [{ shape, dtype: "f32" }];
 }
 
+/** Everything up to attrs.store. */
 function convolve(inputs: readonly NDArray[], a: Conv2dAttrs, relu: boolean): NDArray {
   const r = roles(inputs, a);
   const x = applyPrologue(r.x, a.prologue, r.scale, r.shift);
@@ -107,25 +116,46 @@ function magnitude(inputs: readonly NDArray[], a: Conv2dAttrs): NDArray {
   return convolve(abs, { ...a, prologue: r.scale ? "affine" : "none" }, false);
 }
 
-function hooksOf(a: Conv2dAttrs, vec: boolean): Record<string, string> {
-  const out = prologueHooks(a.prologue, vec);
+/** How far the stored values may be off. */
+function storedBound(inputs: readonly NDArray[], a: Conv2dAttrs): Float64Array {
+  const allowed = 4 * UNIT * Math.sqrt(terms(inputs[1]));
+  const sums = {
+    value: convolve(inputs, a, a.relu),
+    error: mapArray(magnitude(inputs, a), (m) => allowed * m),
+  };
+  return storeBound(sums, a.store, roles(inputs, a).residual);
+}
+
+const terms = (w: TypeOf): number => numel(w.shape.slice(1)) + 2;
+
+function hooksOf(a: Conv2dAttrs, vec: boolean, residual?: string): Record<string, string> {
+  const out = { ...prologueHooks(a.prologue, vec), ...storeHooks(a.store, vec, residual) };
   if (a.bias) out.start = "return bias[u.b0 + m];";
   if (a.relu) out.activate = `return ${reluOf("v", vec)};`;
   return out;
 }
 
+/** At which input each role is. */
+function places(a: Conv2dAttrs): Roles<number> {
+  const count = 2 + (a.bias ? 1 : 0) + (a.prologue === "none" ? 0 : 2) + (addsResidual(a.store) ? 1 : 0);
+  return roles([...new Array(count).keys()], a);
+}
+
 function bindOf(a: Conv2dAttrs): Record<string, Bound> {
-  const r = roles(a.bias ? [0, 1, 2, 3, 4] : [0, 1, 2, 3], a);
+  const r = places(a);
   const bind: Record<string, Bound> = { x: { in: 0 }, w: { in: 1 }, y: { out: 0 } };
   if (r.bias !== undefined) bind.bias = { in: r.bias };
   if (r.scale !== undefined) bind.scale = { in: r.scale };
   if (r.shift !== undefined) bind.shift = { in: r.shift };
+  if (r.residual !== undefined) bind.residual = { in: r.residual };
   return bind;
 }
 
 function vectorsOf(c: Call<Conv2dAttrs>): VectorOffsets {
   const r = roles(c.inputs, c.attrs);
-  return { b0: r.bias?.offset ?? 0, ...prologueOffsets(r.scale, r.shift) };
+  const { residual: add } = r;
+  const own = { b0: r.bias?.offset ?? 0, r0: add?.offset ?? 0, rn: add?.batchStride ?? 0 };
+  return { ...own, ...prologueOffsets(r.scale, r.shift) };
 }
 
 /** Baseline: one invocation per output element, right for everything. */
@@ -184,7 +214,8 @@ const isPointwise = (w: TypeOf, a: ConvAttrs) =>
 function pointwiseCall(c: Call<Conv2dAttrs>): PointwiseCall {
   const [x, w] = c.inputs;
   const [n, k, h, width] = x.shape;
-  return { n, k, m: w.shape[0], plane: h * width, x, y: c.outputs[0] };
+  const { residual } = roles(c.inputs, c.attrs);
+  return { n, k, m: w.shape[0], plane: h * width, x, y: c.outputs[0], residual };
 }
 
 const pointwiseWeights = ({ inputs: [, w] }: Call<Conv2dAttrs>) => ({
@@ -193,8 +224,8 @@ const pointwiseWeights = ({ inputs: [, w] }: Call<Conv2dAttrs>) => ({
   wm: w.batchStride,
 });
 
-const fused = (c: Call<Conv2dAttrs>, vec: boolean) => ({
-  hooks: hooksOf(c.attrs, vec),
+const fused = (c: Call<Conv2dAttrs>, vec: boolean, residual?: string) => ({
+  hooks: hooksOf(c.attrs, vec, residual),
   bind: bindOf(c.attrs),
   vectors: vectorsOf(c),
 });
@@ -213,8 +244,14 @@ const pointwiseSg: Kernel<Conv2dAttrs> = {
   score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
   space: POINTWISE_SPACE,
   pick: (c) => pointwisePick(c.inputs[1].shape[0]),
-  dispatches: (c) => [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), fused(c, true))],
+  dispatches: (c) => {
+    const rest = fused(c, true, "load_residual(u.r0 + n * u.rn + at, left)");
+    return [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), rest)];
+  },
 };
+
+/** Whether nothing but bias and ReLU happens in the store: the kernels below can do no more there. */
+const storesPlainly = (a: Conv2dAttrs): boolean => a.store.length === 0;
 
 /** For the shaders of tiles in workgroup memory, which call their operands a and b. */
 function tileFused(c: Call<Conv2dAttrs>) {
@@ -225,7 +262,7 @@ function tileFused(c: Call<Conv2dAttrs>) {
 
 /** 1×1: the columns are the pixels of all pictures. */
 const tiles = gemmKernels<Conv2dAttrs>({
-  when: (c) => isPointwise(c.inputs[1], c.attrs),
+  when: (c) => isPointwise(c.inputs[1], c.attrs) && storesPlainly(c.attrs),
   call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
   fused: tileFused,
   half: true,
@@ -235,7 +272,9 @@ function stripCall(c: Call<Conv2dAttrs>): StripCall {
   const [x, w] = c.inputs;
   const g = geometry(x.shape, w.shape, c.attrs);
   const { stride, dilation, padding } = c.attrs;
-  return { ...g, m: g.k, k: g.c, stride, dilation, pt: padding[0], pl: padding[2], x, y: c.outputs[0] };
+  const { residual } = roles(c.inputs, c.attrs);
+  const [pt, , pl] = padding;
+  return { ...g, m: g.k, k: g.c, stride, dilation, pt, pl, x, y: c.outputs[0], residual };
 }
 
 function windowFused(c: Call<Conv2dAttrs>) {
@@ -246,7 +285,7 @@ function windowFused(c: Call<Conv2dAttrs>) {
 
 /** Windows gathered into tiles. */
 const windows = windowKernels<Conv2dAttrs>(
-  ({ inputs: [, w], attrs }) => attrs.groups === 1 && !isPointwise(w, attrs),
+  ({ inputs: [, w], attrs }) => attrs.groups === 1 && !isPointwise(w, attrs) && storesPlainly(attrs),
   (c) => {
     const s = stripCall(c);
     const { w0, wk, wm } = stripWeights(c, s);
@@ -257,7 +296,7 @@ const windows = windowKernels<Conv2dAttrs>(
 );
 
 const winograd = winogradKernel<Conv2dAttrs>(
-  (c) => c.attrs.groups === 1,
+  (c) => c.attrs.groups === 1 && storesPlainly(c.attrs),
   (c) => ({ s: stripCall(c), w: stripWeights(c, stripCall(c)) }),
   windowFused,
 );
@@ -296,7 +335,8 @@ const row: Kernel<Conv2dAttrs> = {
   pick: (c) => rowPick(stripCall(c)),
   dispatches: (c) => {
     const s = stripCall(c);
-    const four = hooksOf(c.attrs, true);
+    // Places are counted in elements there, of which the residual's binding holds four each.
+    const four = hooksOf(c.attrs, true, "residual[(u.r0 + n * u.rn + at) / 4u]");
     const { prologue } = prologueHooks(c.attrs.prologue, false);
     const hooks = prologue ? { ...four, prologue, prologue4: four.prologue } : four;
     return [rowDispatch(s, c, stripWeights(c, s), { hooks, bind: bindOf(c.attrs), vectors: vectorsOf(c) })];
@@ -306,7 +346,7 @@ const row: Kernel<Conv2dAttrs> = {
 /** Groups, depthwise convolutions among them. */
 const grouped: Kernel<Conv2dAttrs> = {
   name: "group",
-  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]),
+  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]) && storesPlainly(c.attrs),
   score: () => 6,
   space: GROUP_SPACE,
   pick: (c) => groupPick(c.device),
@@ -317,20 +357,22 @@ const grouped: Kernel<Conv2dAttrs> = {
   },
 };
 
-/** Cut over pictures, output channels, or input channels (parts added; bias, ReLU and prologue need the whole sum). */
+/** Cut over pictures, output channels, or input channels (parts added; all but the plain sum needs the whole of it). */
 function split(inputs: readonly TypeOf[], [y]: readonly TypeOf[], a: Conv2dAttrs): SplitAxis[] {
-  const extra = inputs.length - 2;
-  const none = new Array<null>(extra).fill(null);
-  const perOut = inputs.slice(2).map((_, i) => (a.bias && i === 0 ? 0 : null));
+  const { bias, residual } = places(a);
+  const rest = [...inputs.keys()].slice(2);
+  const perPicture = rest.map((i) => (i === residual ? 0 : null));
+  const perOut = rest.map((i) => (i === bias ? 0 : i === residual ? 1 : null));
   const axes: SplitAxis[] = [
-    { extent: y.shape[0], inputs: [0, null, ...none], outputs: [0], merge: "concat" },
+    { extent: y.shape[0], inputs: [0, null, ...perPicture], outputs: [0], merge: "concat" },
     { extent: a.groups === 1 ? y.shape[1] : 1, inputs: [null, 0, ...perOut], outputs: [1], merge: "concat" },
   ];
   const kg = y.shape[1] / a.groups;
   const cg = inputs[1].shape[1];
-  const vectors = inputs.slice(2).map((_, i): [number, number] => [0, a.bias && i === 0 ? kg : cg]);
-  axes.push(...groupSplit(a, [[1, cg], [0, kg], ...vectors], [1, kg]));
-  if (!a.bias && !a.relu && a.prologue === "none" && a.groups === 1) {
+  const units = rest.map((i): [number, number] => (i === residual ? [1, kg] : [0, i === bias ? kg : cg]));
+  axes.push(...groupSplit(a, [[1, cg], [0, kg], ...units], [1, kg]));
+  const plainSum = !a.bias && !a.relu && a.prologue === "none" && a.store.length === 0;
+  if (plainSum && a.groups === 1) {
     axes.push({ extent: inputs[0].shape[1], inputs: [1, 1], outputs: [null], merge: "sum" });
   }
   return axes;
@@ -342,7 +384,7 @@ function vjp(
   g: Value | null,
   needs: readonly boolean[],
 ): (Value | null)[] {
-  if (a.relu || a.prologue !== "none")
+  if (a.relu || a.prologue !== "none" || a.store.length > 0)
     throw new Error("conv2d: fused forms are made after backward, never before");
   if (!g) return inputs.map(() => null);
   const [x, w] = inputs;
@@ -361,6 +403,7 @@ const plain = {
   bias: false,
   prologue: "none",
   relu: false,
+  store: [],
   groups: 1,
   stride: [1, 1],
   padding: [0, 0, 0, 0],
@@ -368,14 +411,48 @@ const plain = {
 } as const;
 const x = (...shape: number[]) => ({ shape });
 
+/** Every kernel with a residual, and with an activation that is not exact. */
+const stored: readonly Sample<Conv2dAttrs>[] = [
+  { inputs: [x(2, 6, 4, 4), x(20, 6, 1, 1), x(20), x(2, 20, 4, 4)], bias: true, store: ["add", "relu"] },
+  { inputs: [x(3, 5, 3, 3), x(9, 5, 1, 1), x(3, 9, 3, 3)], store: ["add", "silu"] },
+  {
+    inputs: [x(2, 3, 5, 8), x(9, 3, 3, 3), x(2, 9, 5, 8)],
+    padding: [1, 1, 1, 1] as const,
+    store: ["add", "relu6"],
+  },
+  {
+    inputs: [x(2, 3, 5, 8), x(9, 3, 3, 3), x(9)],
+    padding: [1, 1, 1, 1] as const,
+    bias: true,
+    store: ["hardswish"],
+  },
+  {
+    inputs: [x(2, 4, 7, 7), x(6, 2, 3, 3), x(4), x(4), x(2, 6, 3, 3)],
+    ...{
+      stride: [2, 2] as const,
+      groups: 2,
+      prologue: "affineRelu" as const,
+      store: ["relu", "add", "sigmoid"],
+    },
+  },
+  {
+    inputs: [x(2, 3, 9, 7), x(5, 3, 3, 3), x(5), x(2, 5, 4, 3)],
+    ...{ stride: [2, 2] as const, bias: true, relu: true, store: ["add", "hardsigmoid"] },
+  },
+].map(({ inputs, ...own }) => ({ inputs, attrs: { ...plain, ...own }, differentiable: false }));
+
 defineOp<Conv2dAttrs>({
   name: "conv2d",
   infer,
-  ref: (inputs, a) => [convolve(inputs, a, a.relu)],
+  ref: (inputs, a) => [applyStore(convolve(inputs, a, a.relu), a.store, roles(inputs, a).residual)],
   vjp: ({ inputs, attrs, gy: [g], needs }) => vjp(inputs, attrs, g, needs),
-  terms: ([, w]) => numel(w.shape.slice(1)) + 2,
-  exact: true,
-  magnitude: (inputs, a) => [magnitude(inputs, a)],
+  terms: ([, w]) => terms(w),
+  exact: (a) => storeIsExact(a.store),
+  // With attrs.store all that may differ is in `builtin`.
+  magnitude: (inputs, a) => [mapArray(magnitude(inputs, a), (m) => (a.store.length > 0 ? 0 : m))],
+  builtin: (inputs, [y], a) => [
+    a.store.length > 0 ? storedBound(inputs, a) : new Float64Array(y.data.length),
+  ],
   cost: ([, w], [y]) => ({ flops: 2 * numel(y.shape) * numel(w.shape.slice(1)) }),
   kernels: [
     direct,
@@ -504,6 +581,7 @@ defineOp<Conv2dAttrs>({
       attrs: { ...plain, groups: 2, prologue: "affine" },
       differentiable: false,
     },
+    ...stored,
   ],
   split,
 });

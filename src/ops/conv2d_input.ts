@@ -265,7 +265,9 @@ defineOp<InputAttrs>({
     if (!gx) return [null, null];
     const [, , kh, kw] = w.shape;
     return [
-      needs[0] ? call("conv2d", [gx, w], { ...geo, bias: false, prologue: "none", relu: false }) : null,
+      needs[0]
+        ? call("conv2d", [gx, w], { ...geo, bias: false, prologue: "none", relu: false, store: [] })
+        : null,
       needs[1] ? call("conv2dWeight", [gx, g], { ...geo, kernel: [kh, kw], prologue: "none" }) : null,
     ];
   },

@@ -413,7 +413,9 @@ defineOp<WeightAttrs>({
     if (!gw || prologue !== "none") return [null, null];
     return [
       needs[0] ? call("conv2dInput", [g, gw], { ...rest, size: [x.shape[2], x.shape[3]] }) : null,
-      needs[1] ? call("conv2d", [x, gw], { ...rest, bias: false, prologue: "none", relu: false }) : null,
+      needs[1]
+        ? call("conv2d", [x, gw], { ...rest, bias: false, prologue: "none", relu: false, store: [] })
+        : null,
     ];
   },
   terms: ([, g]) => g.shape[0] * g.shape[2] * g.shape[3],

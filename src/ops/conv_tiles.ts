@@ -5,14 +5,28 @@ import type { Call, Dispatch } from "../graph/op.ts";
 import type { GemmCall } from "./gemm_call.ts";
 import { ceilDiv } from "./layout.ts";
 
-/** Where bias, scale and shift begin in their bindings. */
+/** Where bias, scale, shift and what is added begin in their bindings, and how far the pictures of the latter lie apart. */
 export interface VectorOffsets {
   readonly b0: number;
+  readonly r0: number;
+  readonly rn: number;
   readonly scale0: number;
   readonly shift0: number;
 }
 
-export const NO_VECTORS: VectorOffsets = { b0: 0, scale0: 0, shift0: 0 };
+export const NO_VECTORS: VectorOffsets = { b0: 0, r0: 0, rn: 0, scale0: 0, shift0: 0 };
+
+/** For bindings whose elements are `v` values. */
+const inUnits = (o: VectorOffsets, v: number): VectorOffsets => ({ ...o, r0: o.r0 / v, rn: o.rn / v });
+
+interface Placed {
+  readonly offset: number;
+  readonly batchStride: number;
+}
+
+/** Whether all begin at whole vec4s, and so do their rows. */
+const aligned = (list: readonly (Placed | undefined)[]): boolean =>
+  list.every((o) => o === undefined || (o.offset % 4 === 0 && o.batchStride % 4 === 0));
 
 /** What the pointwise tile needs of x [n,k,·] and y [n,m,·]: also used by the input gradient. */
 export interface PointwiseCall {
@@ -20,8 +34,10 @@ export interface PointwiseCall {
   readonly k: number;
   readonly m: number;
   readonly plane: number;
-  readonly x: { readonly offset: number; readonly batchStride: number };
-  readonly y: { readonly offset: number; readonly batchStride: number };
+  readonly x: Placed;
+  readonly y: Placed;
+  /** What is added before the store. */
+  readonly residual?: Placed;
 }
 
 /** The same as a product for tiles in workgroup memory: y[m,·] = Σ_k w(m,k)·x[k,·] over the pixels of all pictures. */
@@ -36,7 +52,7 @@ export function pointwiseProduct(p: PointwiseCall, w: { w0: number; wk: number; 
 }
 
 export function pointwiseFits(p: PointwiseCall): boolean {
-  return [p.plane, p.x.offset, p.x.batchStride, p.y.offset, p.y.batchStride].every((v) => v % 4 === 0);
+  return p.plane % 4 === 0 && aligned([p.x, p.y, p.residual]);
 }
 
 /** Output channels in registers, input channels at a time. */
@@ -52,6 +68,7 @@ const weave = (f: (i: number) => string) => [0, 1, 2, 3].map(f).join(", ");
 /** Loads and stores of four neighbouring pixels one by one, those beyond the plane's end left out. */
 const BY_PIXEL = {
   load: `return vec4<f32>(${weave((i) => `x[at + min(${i}u, left - 1u)]`)});`,
+  load_residual: `return vec4<f32>(${weave((i) => `residual[at + min(${i}u, left - 1u)]`)});`,
   store: [0, 1, 2, 3].map((i) => `if (${i}u < left) { y[at + ${i}u] = v[${i}]; }`).join(" "),
 };
 
@@ -84,7 +101,7 @@ export function pointwiseSgDispatch(
       y0: p.y.offset / v,
       yn: p.y.batchStride / v,
       ...weights,
-      ...rest.vectors,
+      ...inUnits(rest.vectors, v),
     },
     grid: [ceilDiv(p.n * strips, 8), ceilDiv(p.m, 8 * TG), 1],
   };
@@ -115,7 +132,7 @@ export function pointwiseDispatch(
       y0: p.y.offset / 4,
       yn: p.y.batchStride / 4,
       ...weights,
-      ...rest.vectors,
+      ...inUnits(rest.vectors, 4),
     },
     grid: [ceilDiv(p.n * hw4, WG), ceilDiv(p.m, 8 * TG), 1],
   };
@@ -136,8 +153,10 @@ export interface StripCall {
   readonly dilation: readonly [number, number];
   readonly pt: number;
   readonly pl: number;
-  readonly x: { readonly offset: number; readonly batchStride: number };
-  readonly y: { readonly offset: number; readonly batchStride: number };
+  readonly x: Placed;
+  readonly y: Placed;
+  /** What is added before the store. */
+  readonly residual?: Placed;
 }
 
 /** Kernel rows where all taps are few enough to unroll, else 0: the rows are walked. */
@@ -159,8 +178,15 @@ export function stripPick(ow: number, m: number, stride: number): { TG: number; 
 export function rowFits(s: StripCall): boolean {
   const right = s.kw - 1 - s.pl;
   const unit = [...s.stride, ...s.dilation].every((v) => v === 1);
-  const aligned = [s.iw, s.x.offset, s.x.batchStride, s.y.offset, s.y.batchStride].every((v) => v % 4 === 0);
-  return unit && aligned && s.iw === s.ow && s.pl >= 0 && right >= 0 && s.kw <= 5;
+  return (
+    unit &&
+    s.iw % 4 === 0 &&
+    aligned([s.x, s.y, s.residual]) &&
+    s.iw === s.ow &&
+    s.pl >= 0 &&
+    right >= 0 &&
+    s.kw <= 5
+  );
 }
 
 /** Strip of 8 where rows are whole multiples of it. */

@@ -2,7 +2,7 @@
 // carries a position, the id of the node of the cut that it stands for, so that rebuilt nodes keep their place.
 
 import type { Cut } from "../graph/cut.ts";
-import type { Assign } from "../graph/leaf.ts";
+import type { Assign, Storage } from "../graph/leaf.ts";
 import { apply, attrsKey, type Node, reachable, type Value } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
 import { at as atSite } from "../graph/site.ts";
@@ -25,7 +25,7 @@ export function workGraph(cut: Cut): WorkGraph {
 }
 
 /** The state leaf that a value is, or is a view of. */
-export function stateBehind(v: Value): Node | null {
+function stateBehind(v: Value): Node | null {
   let { node } = v;
   while (node.op?.view && node.inputs.length > 0) node = node.inputs[0].node;
   return node.source?.kind === "state" ? node : null;
@@ -70,6 +70,24 @@ export function usesOf(g: WorkGraph): Uses {
     });
   }
   return { consumers, held: new Set([...g.roots, ...g.effects.map((e) => e.value)]) };
+}
+
+/** The only reader of a value that nobody keeps, and as which of its inputs; else null. */
+export function soleReader(v: Value, uses: Uses): { readonly node: Node; readonly input: number } | null {
+  const readers = uses.consumers.get(v) ?? [];
+  return readers.length === 1 && !uses.held.has(v) ? readers[0] : null;
+}
+
+/** Whether the node may run as late as `end`: no effect in between changes state that it reads. */
+export function mayWait(g: WorkGraph, node: Node, end: Node): boolean {
+  const order = (n: Node) => g.position.get(n) as number;
+  const read = new Set<Storage>();
+  for (const v of node.inputs) {
+    const source = stateBehind(v)?.source;
+    if (source?.kind === "state") read.add(source.slice.storage);
+  }
+  if (read.size === 0) return true;
+  return !g.effects.some((e) => read.has(e.slice.storage) && e.at > order(node) && e.at <= order(end));
 }
 
 /**

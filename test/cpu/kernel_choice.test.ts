@@ -40,7 +40,7 @@ function choose(name: string, shapes: readonly (readonly number[])[], attrs: Att
 const NN = { transA: false, transB: false };
 const UNIT = { groups: 1, stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1] };
 const SAME = { ...UNIT, padding: [1, 1, 1, 1] };
-const FORWARD = { bias: false, prologue: "none", relu: false };
+const FORWARD = { store: [], bias: false, prologue: "none", relu: false };
 
 describe("on a large GPU", () => {
   it("large products run on tall tiles, small ones are cut until they fill the device", () => {

@@ -294,26 +294,100 @@ describe("normalizeBackward", () => {
   });
 });
 
+/** What is made inside and not returned is nobody's afterwards. */
+class Inside extends nn.Module {
+  forward(make: () => unknown): unknown {
+    return make();
+  }
+}
+
+/** The graph of what `make` returns, without and with the one rewrite; both compute the same. */
+function rewritten(name: RewriteName, make: () => unknown): { plain: WorkGraph; g: WorkGraph } {
+  const held = new Inside().forward(make);
+  const plain = graphOf(takeCut());
+  const g = rewrite(plain, only(name));
+  same(results(g), results(plain));
+  expect(held).toBeDefined();
+  return { plain, g };
+}
+
+describe("storeEpilogue", () => {
+  const stores = (g: WorkGraph) =>
+    g.nodes.flatMap((n) => (n.op?.name === "conv2d" ? [(n.attrs.store as string[]).join(" ")] : []));
+  const conv = (inC: number, outC: number, k = 1, groups = 1) =>
+    new nn.Conv2d(inC, outC, k, { padding: k >> 1, groups });
+  const x = () => wave([2, 4, 5, 5]);
+
+  it("adds a residual and applies activations in the convolution's store", () => {
+    const { g } = rewritten("storeEpilogue", () =>
+      noGrad(() => {
+        const a = conv(4, 4, 3).forward(x()).relu();
+        const b = conv(4, 4, 3, 4).forward(a).hardswish();
+        return [conv(4, 4).forward(b).add(a).relu().sum(), x().add(conv(4, 4).forward(x())).silu()];
+      }),
+    );
+    expect(stores(g)).toEqual(["relu", "hardswish", "add relu", "add silu"]);
+    expect(["add", "relu", "hardswish", "silu"].map((op) => count(g, op))).toEqual([0, 0, 0, 0]);
+  });
+
+  it("of two convolutions that are added, the later one adds", () => {
+    const { g } = rewritten("storeEpilogue", () =>
+      noGrad(() =>
+        conv(4, 6)
+          .forward(x())
+          .add(conv(4, 6, 3).forward(x()))
+          .relu(),
+      ),
+    );
+    expect(stores(g)).toEqual(["", "add relu"]);
+  });
+
+  it("serves training where backward asks for the last value alone", () => {
+    const train = (act: (t: Tensor) => Tensor) => () => {
+      const layer = conv(4, 4);
+      const loss = act(layer.forward(x()) as Tensor)
+        .square()
+        .mean();
+      loss.backward();
+      return [loss, layer.weight.grad];
+    };
+    expect(
+      stores(
+        rewritten(
+          "storeEpilogue",
+          train((t) => t.relu()),
+        ).g,
+      ),
+    ).toEqual(["relu"]);
+    expect(
+      stores(
+        rewritten(
+          "storeEpilogue",
+          train((t) => t.silu()),
+        ).g,
+      ),
+    ).toEqual([""]);
+  });
+
+  it("leaves alone what somebody else reads, what repeats, a second addition, and long activations of k×k tiles", () => {
+    const left = (make: (y: Tensor, more: Tensor) => unknown, k = 1) =>
+      stores(
+        rewritten("storeEpilogue", () => noGrad(() => make(conv(4, 4, k).forward(x()) as Tensor, x()))).g,
+      );
+    expect(left((y) => [y.relu(), y.sum()])).toEqual([""]);
+    expect(left((y) => y.add(wave([4, 1, 1])))).toEqual([""]);
+    expect(left((y) => y.add(y))).toEqual([""]);
+    expect(left((y, more) => y.add(more).add(wave([2, 4, 5, 5], 1)))).toEqual(["add"]);
+    expect(left((y) => y.leakyRelu(0.2))).toEqual([""]);
+    expect(left((y) => y.silu(), 3)).toEqual([""]);
+  });
+});
+
 describe("elementwiseChains", () => {
   const chainsOf = (g: WorkGraph) => g.nodes.filter((n) => n.op?.name === "chain");
   const steps = (n: { attrs: Record<string, unknown> }) => (n.attrs.steps as [string][]).map(([op]) => op);
 
-  /** What is made inside and not returned is nobody's afterwards. */
-  class Inside extends nn.Module {
-    forward(make: () => unknown): unknown {
-      return make();
-    }
-  }
-
-  /** The graph of what `make` returns, without and with chains; both compute the same. */
-  function chained(make: () => unknown): { plain: WorkGraph; g: WorkGraph } {
-    const held = new Inside().forward(make);
-    const plain = graphOf(takeCut());
-    const g = rewrite(plain, only("elementwiseChains"));
-    same(results(g), results(plain));
-    expect(held).toBeDefined();
-    return { plain, g };
-  }
+  const chained = (make: () => unknown) => rewritten("elementwiseChains", make);
 
   it("makes one node of a tree, with operands that repeat, and one of a value that only the tree reads twice", () => {
     const { plain, g } = chained(() => {

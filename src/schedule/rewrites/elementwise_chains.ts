@@ -3,14 +3,13 @@
 // for each op, and the same bits. Work that is computed apart from the run stays as it is, it would not pay for a kernel.
 
 import { numel, sameShape } from "../../core/shape.ts";
-import type { Storage } from "../../graph/leaf.ts";
 import type { Attr, Node, Value } from "../../graph/node.ts";
 import { call } from "../../ops/build.ts";
 import type { ChainStep } from "../../ops/chain.ts";
 import { MAX_INPUTS, MAX_SCALARS } from "../../ops/chain_kernels.ts";
 import { elementwiseRow } from "../../ops/elementwise.ts";
 import { frozenNodes } from "../hoist.ts";
-import { rebuild, stateBehind, type Uses, usesOf, type WorkGraph } from "../work_graph.ts";
+import { mayWait, rebuild, type Uses, usesOf, type WorkGraph } from "../work_graph.ts";
 
 /** Steps of one chain at most: more save little, and drivers take long over them. */
 const MAX_STEPS = 12;
@@ -38,20 +37,6 @@ const holds = (group: Group): boolean =>
   group.length <= MAX_STEPS &&
   operandsOf(group).length <= MAX_INPUTS &&
   group.reduce((n, node) => n + scalarCount(node), 0) <= MAX_SCALARS;
-
-/** Whether the node may run as late as `end`: no effect in between changes state that it reads. */
-function mayWait(g: WorkGraph, node: Node, end: Node): boolean {
-  const order = (n: Node) => g.position.get(n) as number;
-  const read = new Set<Storage>();
-  for (const v of node.inputs) {
-    const source = stateBehind(v)?.source;
-    if (source?.kind === "state") read.add(source.slice.storage);
-  }
-  return (
-    read.size === 0 ||
-    !g.effects.some((e) => read.has(e.slice.storage) && e.at > order(node) && e.at <= order(end))
-  );
-}
 
 /** The group of all that read the node's value, if it may join that. */
 function groupFor(g: WorkGraph, node: Node, uses: Uses, groups: ReadonlyMap<Node, Group>): Group | null {

@@ -10,6 +10,7 @@ import { normalizeBackward } from "./normalize_backward.ts";
 import { normalizeOnLoad, reluIntoNormalize } from "./normalize_on_load.ts";
 import { poolFirst } from "./pool_first.ts";
 import { sharedStatistics } from "./shared_statistics.ts";
+import { storeEpilogue } from "./store_epilogue.ts";
 
 /** channelSliceConcat is done where buffers are placed (place.ts). */
 export const REWRITES = [
@@ -19,6 +20,7 @@ export const REWRITES = [
   "foldBatchNorm",
   "poolFirst",
   "normalizeBackward",
+  "storeEpilogue",
   "elementwiseChains",
 ] as const;
 
@@ -48,6 +50,7 @@ export function rewrite(g: WorkGraph, options: RewriteOptions | undefined): Work
   if (isOn(options, "foldBatchNorm")) out = foldBatchNorm(out);
   if (isOn(options, "normalizeOnLoad")) out = normalizeOnLoad(out);
   if (isOn(options, "normalizeBackward")) out = normalizeBackward(out);
+  if (isOn(options, "storeEpilogue")) out = storeEpilogue(out);
   // Last: what is left of elementwise ops.
   if (isOn(options, "elementwiseChains")) out = elementwiseChains(out);
   return out;
