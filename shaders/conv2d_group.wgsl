@@ -1,5 +1,5 @@
 // conv2d_group — a convolution with groups (depthwise: one channel each), any stride and padding: of output channel m,
-// in group m / kg, y(m,·) = act(start(m) + Σ_{c of the group} Σ_{r,s} pro(x)·w(m,c,r,s)). One invocation makes TM
+// in group m / kg, y(m,·) = finish(act(start(m) + Σ_{c of the group} Σ_{r,s} pro(x)·w(m,c,r,s))). One invocation makes TM
 // channels of a group by SP neighbouring pixels of a row; per input row it loads the window once for all taps. Lanes
 // along the strips of all pictures; the channels, and so the weights, are those of the whole workgroup.
 const WG = 64u; //@param
@@ -32,6 +32,8 @@ struct Sizes {
   b0: u32,
   scale0: u32,
   shift0: u32,
+  r0: u32,
+  rn: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Sizes;
@@ -41,6 +43,7 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
 @group(0) @binding(5) var<storage, read> shift: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read> residual: array<f32>;
 
 //@include math
 
@@ -48,6 +51,7 @@ fn channel(c: u32) -> vec2<f32> { return vec2<f32>(1.0, 0.0); } //@hook
 fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 fn start(m: u32) -> f32 { return 0.0; } //@hook
 fn activate(v: f32) -> f32 { return v; } //@hook
+fn finish(v: f32, n: u32, at: u32) -> f32 { return v; } //@hook
 
 const NX = (SP - 1u) * SW + (KW - 1u) * DW + 1u;
 alias Strip = array<f32, SP>;
@@ -94,10 +98,11 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(local_invocation_index) l:
   }
   if (at < u.total) {
     for (var i = 0u; i < TM; i++) {
-      let base = u.y0 + n * u.yn + ((m0 + i) * u.oh + p) * u.ow + q0;
+      let place = ((m0 + i) * u.oh + p) * u.ow + q0;
+      let base = u.y0 + n * u.yn + place;
       for (var j = 0u; j < SP; j++) {
         if (q0 + j < u.ow) {
-          y[base + j] = activate(acc[i][j]);
+          y[base + j] = finish(activate(acc[i][j]), n, place + j);
         }
       }
     }

@@ -346,7 +346,7 @@ const row: Kernel<Conv2dAttrs> = {
 /** Groups, depthwise convolutions among them. */
 const grouped: Kernel<Conv2dAttrs> = {
   name: "group",
-  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]) && storesPlainly(c.attrs),
+  when: (c) => groupFits(c.attrs, c.inputs[1].shape[3]),
   score: () => 6,
   space: GROUP_SPACE,
   pick: (c) => groupPick(c.device),
