@@ -26,7 +26,7 @@ export const MAX_SCALARS = 8;
 const LETTERS = ["a", "b", "c", "d", "e", "f"] as const;
 
 /** The scalars of all steps, in order. */
-export function chainScalars(a: ChainAttrs): number[] {
+function chainScalars(a: ChainAttrs): number[] {
   return a.steps.flatMap(
     ([name, , attrs]) => elementwiseRow(name)?.scalars?.(Object.fromEntries(attrs)) ?? [],
   );
