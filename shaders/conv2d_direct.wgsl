@@ -1,6 +1,7 @@
 // conv2d_direct — y[n,k,p,q] = act(bias[k] + Σ_{c,r,s} pro(x[n, c, p·sh-pt+r·dh, q·sw-pl+s·dw])·w[k,c,r,s]), any
 // stride, padding, dilation and groups; padding is zero after `pro`. One invocation per output: x along the plane,
 // y the output channel, z the picture; planes beyond the grid are walked with its stride.
+// `finish` comes last before the store (src/ops/conv_store.ts); it gets the value, its picture and its place there.
 const WG = 64u; //@param
 
 struct Sizes {

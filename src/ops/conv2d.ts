@@ -243,7 +243,12 @@ const pointwiseSg: Kernel<Conv2dAttrs> = {
   when: (c) => c.device.subgroups && isPointwise(c.inputs[1], c.attrs),
   score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
   space: POINTWISE_SPACE,
-  pick: (c) => pointwisePick(c.inputs[1].shape[0]),
+  pick: (c) => {
+    const own = pointwisePick(c.inputs[1].shape[0]);
+    // The loads of a residual that nothing follows are unrolled with the tile: lavapipe takes three times as long over
+    // the widest one, which is hardly faster.
+    return c.attrs.store.join() === "add" ? { ...own, TG: Math.min(own.TG, 2) } : own;
+  },
   dispatches: (c) => {
     const rest = fused(c, true, "load_residual(u.r0 + n * u.rn + at, left)");
     return [pointwiseSgDispatch(pointwiseCall(c), c, pointwiseWeights(c), rest)];
