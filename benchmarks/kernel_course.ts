@@ -1,7 +1,7 @@
 // The distinct kernels of a forward pass and of a full step: each verified, timed, said; then those that miss the goals.
 
 import type { Ceilings } from "../src/gpu/ceilings.ts";
-import type { BenchDevices } from "../src/runtime/kernel_bench.ts";
+import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import type { Plan } from "../src/schedule/plan.ts";
 import type { Goal } from "./goals.ts";
 import { type KernelRow, kernelGoals, misses } from "./kernel_goals.ts";
@@ -48,7 +48,7 @@ function sayKernel({ planned: k, measured: m }: KernelRow, report: Report): void
 
 /** Times the kernels, says what each gave, and returns what that means for the goals. */
 export async function timeKernels(
-  devices: BenchDevices,
+  devices: Tools,
   plans: Readonly<Record<string, Plan>>,
   ceilings: Ceilings,
   limit: number,

@@ -3,8 +3,9 @@
 import type { HostArray } from "../src/core/dtype.ts";
 import { ThawError } from "../src/core/error.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
+import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
-import { type BenchDevices, type Output, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
+import { type Output, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
 import { type Values, type Verified, verify } from "../src/runtime/verify.ts";
 import { operandsOf } from "./operands.ts";
 import { bytesOf, type PlannedKernel } from "./planned.ts";
@@ -65,7 +66,7 @@ export interface Prepared {
 
 /** One kernel made ready; the caller closes it. */
 async function prepareKernel(
-  devices: BenchDevices,
+  devices: Tools,
   kernel: Kernel,
   call: Call,
   data: readonly HostArray[],
@@ -84,7 +85,7 @@ async function prepareKernel(
 
 /** One kernel made ready and found right. The caller closes `prepared`. */
 export async function prepareVerified(
-  devices: BenchDevices,
+  devices: Tools,
   op: AnyOp,
   kernel: Kernel,
   call: Call,
@@ -102,7 +103,7 @@ export async function prepareVerified(
 
 /** Verifies and times one kernel of a plan; `kernel` replaces the op's own, for tests of the verification. */
 export async function measure(
-  devices: BenchDevices,
+  devices: Tools,
   planned: PlannedKernel,
   ceilings: Ceilings,
   kernel?: Kernel,

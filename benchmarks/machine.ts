@@ -4,18 +4,19 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Gpu } from "../src/gpu/device.ts";
+import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import type { Operand } from "../src/graph/op.ts";
 import { type Call, type Kernel, opNamed } from "../src/graph/op.ts";
-import { type BenchDevices, benchDevices } from "../src/runtime/kernel_bench.ts";
+import { benchTools } from "../src/runtime/kernel_bench.ts";
 import { type Prepared, prepareVerified } from "./kernels.ts";
 
 const FOLDER = new URL("./shaders/", import.meta.url);
 
 /** What kernels are run with: the engine's shaders and the benchmark's own. */
-export function openBench(gpu: Gpu): Promise<BenchDevices> {
+export function openBench(gpu: Gpu): Promise<Tools> {
   const names = readdirSync(FOLDER).filter((f) => f.endsWith(".wgsl"));
   const text = (f: string) => readFileSync(new URL(f, FOLDER), "utf8");
-  return benchDevices(
+  return benchTools(
     gpu,
     names.map((f) => [f.slice(0, -5), text(f)] as const),
   );
@@ -47,7 +48,7 @@ export function busyNote(load: number, cores: number): string | null {
 }
 
 /** The yardstick's call: input gradient of the 1×1 convolution 512→128 at 8×8, batch 8. */
-function calibrationCall(devices: BenchDevices): Call {
+function calibrationCall(devices: Tools): Call {
   const [n, k, c, hw] = [8, 128, 512, 8];
   return {
     inputs: [operand(n, k, hw, hw), operand(k, c, 1, 1)],
@@ -63,7 +64,7 @@ const CALIBRATIONS = { subgroup32: 32, plain8: 8 } as const;
 export type CalibrationName = keyof typeof CALIBRATIONS;
 
 /** The form that a device can run: figures in units of one are not those in units of the other. */
-export const calibrationName = (devices: BenchDevices): CalibrationName =>
+export const calibrationName = (devices: Tools): CalibrationName =>
   devices.gpu.traits.subgroups ? "subgroup32" : "plain8";
 
 const calibrationKernel = (name: CalibrationName): Kernel => ({
@@ -89,7 +90,7 @@ export class Calibration {
     this.#prepared = prepared;
   }
 
-  static async open(devices: BenchDevices): Promise<Calibration> {
+  static async open(devices: Tools): Promise<Calibration> {
     const op = opNamed("conv2dInput");
     const call = calibrationCall(devices);
     const name = calibrationName(devices);

@@ -2,7 +2,7 @@
 
 import { cpus, loadavg } from "node:os";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
-import type { BenchDevices } from "../src/runtime/kernel_bench.ts";
+import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import { busyNote, calibrationName, commitName } from "./machine.ts";
 import { type Report, round } from "./report.ts";
 import { backend } from "./thaw.ts";
@@ -10,7 +10,7 @@ import { backend } from "./thaw.ts";
 const ROOT = new URL("../", import.meta.url);
 
 /** Measures the machine and says what it is, and how busy. */
-export async function sayMachine(devices: BenchDevices, report: Report): Promise<Ceilings> {
+export async function sayMachine(devices: Tools, report: Report): Promise<Ceilings> {
   report.phase("measuring the machine");
   const gpu = await backend();
   const ceilings = await gpu.ceilings();

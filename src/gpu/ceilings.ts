@@ -1,11 +1,9 @@
 // What the device can do at most, as measured in this process: how fast it multiplies and adds without loads, and how
 // fast it copies. Profiles and benchmarks give shares of these.
 
-import { BufferStore } from "./buffers.ts";
-import { Commander, type DispatchCommand } from "./commands.ts";
+import type { DispatchCommand } from "./commands.ts";
 import type { Gpu } from "./device.ts";
-import { PipelineCache } from "./pipelines.ts";
-import { packUniforms, shaderInfo } from "./shader.ts";
+import { loneDispatch, openTools, type Tools } from "./lone_dispatch.ts";
 
 export interface Ceilings {
   readonly gflops: number;
@@ -20,12 +18,6 @@ interface Loop {
   readonly groups: number;
   /** Bytes of the storage that each variable is bound to. */
   readonly bind: Readonly<Record<string, number>>;
-}
-
-interface Tools {
-  readonly buffers: BufferStore;
-  readonly pipelines: PipelineCache;
-  readonly commander: Commander;
 }
 
 /** A sample repeats the loop until it takes this long, so that the wait for the device is nothing. */
@@ -59,27 +51,12 @@ async function fastest(tools: Tools, loop: Loop): Promise<number> {
   }
 }
 
-async function prepared({ buffers, pipelines, commander }: Tools, loop: Loop) {
-  const pipeline = await pipelines.get(loop.shader, { params: loop.params }, Object.keys(loop.bind));
-  const info = shaderInfo(loop.shader, pipelines.sources);
-  const bytes = new Uint8Array(info.size);
-  packUniforms(loop.shader, info, loop.uniforms, new DataView(bytes.buffer));
-  const u = buffers.uniform("ceiling", info.size);
-  buffers.write(u, 0, bytes);
-  const storage = Object.entries(loop.bind).map(([k, n]) => [k, buffers.storage("ceiling", n)] as const);
-  const ranges = [["u", u] as const, ...storage].map(
-    ([k, buffer]) => [k, { buffer, offset: 0, size: k === "u" ? info.size : buffer.size }] as const,
-  );
-  const group = commander.bind(pipeline, Object.fromEntries(ranges));
-  const command: DispatchCommand = {
-    kind: "dispatch",
-    pipeline,
-    group,
-    grid: [loop.groups, 1, 1],
-    label: loop.shader,
-    cost: 0,
-  };
-  return { command, made: [u, ...storage.map(([, b]) => b)] };
+async function prepared(tools: Tools, { shader, params, uniforms, groups, bind }: Loop) {
+  const storage = Object.entries(bind).map(([k, n]) => [k, tools.buffers.storage("ceiling", n)] as const);
+  const ranges = storage.map(([k, buffer]) => [k, { buffer, offset: 0, size: buffer.size }] as const);
+  const loop = { shader, params, uniforms, grid: [groups, 1, 1] } as const;
+  const { command, sizes } = await loneDispatch(tools, shader, loop, Object.fromEntries(ranges));
+  return { command, made: [sizes, ...storage.map(([, b]) => b)] };
 }
 
 /** Chains of multiply-adds in an invocation of the two loops. */
@@ -114,11 +91,7 @@ async function copy(tools: Tools, WG: number, UNROLL: number): Promise<number> {
 
 /** The best of several forms of each loop; takes a few seconds. */
 export async function measureCeilings(gpu: Gpu, sources: ReadonlyMap<string, string>): Promise<Ceilings> {
-  const tools = {
-    buffers: new BufferStore(gpu),
-    pipelines: new PipelineCache(gpu, sources),
-    commander: new Commander(gpu),
-  };
+  const tools = openTools(gpu, sources);
   const { software } = gpu.traits;
   const flops: number[] = [];
   for (const shader of ["ceiling_scalar", "ceiling_vec4"])

@@ -178,12 +178,12 @@ export class Commander {
   }
 
   /**
-   * Runs dispatches as one pass with the device's clock around it: ms of all together. A clock of coarse steps (Dawn's
-   * are 65 µs) tells many short ones so, where it could not tell each. Null where the device has no timestamps.
+   * Runs dispatches as one pass with the device's clock around it: ms of all together. A clock of coarse steps tells
+   * many short ones so, where it could not tell each. Null where the device has no timestamps.
    */
   async span(commands: readonly DispatchCommand[]): Promise<number | null> {
-    const { device, features } = this.#gpu;
-    if (!features.has("timestamp-query")) return null;
+    if (this.clock === "host") return null;
+    const { device } = this.#gpu;
     const [begin, end] = await this.#withClock(device, 1, (encoder, querySet) => {
       const pass = encoder.beginComputePass({
         timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },

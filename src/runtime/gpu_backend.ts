@@ -4,11 +4,11 @@
 import { type HostArray, hostArray } from "../core/dtype.ts";
 import { debugLevel } from "../core/env.ts";
 import { numel, show } from "../core/shape.ts";
-import { BufferStore, type DeviceBuffer } from "../gpu/buffers.ts";
+import type { DeviceBuffer } from "../gpu/buffers.ts";
 import { type Ceilings, measureCeilings } from "../gpu/ceilings.ts";
-import { type Command, Commander } from "../gpu/commands.ts";
+import type { Command } from "../gpu/commands.ts";
 import { type AdapterSummary, adapterName, type Gpu, openDevice } from "../gpu/device.ts";
-import { PipelineCache } from "../gpu/pipelines.ts";
+import { openTools } from "../gpu/lone_dispatch.ts";
 import { shaderInfo } from "../gpu/shader.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Cut } from "../graph/cut.ts";
@@ -91,16 +91,11 @@ export class GpuBackend implements Backend, Holder {
     this.adapter = gpu.adapter;
     this.name = adapterName(gpu.adapter);
     this.#options = options;
-    const buffers = new BufferStore(gpu);
+    const tools = openTools(gpu, sources);
+    const { buffers } = tools;
     this.#results = new GpuResults(this, gpu, buffers);
     this.#unreachable = new FinalizationRegistry((buffer) => buffers.destroy(buffer));
-    this.#devices = {
-      gpu,
-      buffers,
-      pipelines: new PipelineCache(gpu, sources),
-      commander: new Commander(gpu),
-      state: (s) => this.#state(s).buffer,
-    };
+    this.#devices = { ...tools, state: (s) => this.#state(s).buffer };
     this.tuner = new Tuner(this.#devices, options.tune ?? "cached", measured.store, measured.records);
   }
 

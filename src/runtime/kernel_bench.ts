@@ -5,24 +5,15 @@
 
 import { type HostArray, viewBytes } from "../core/dtype.ts";
 import { numel } from "../core/shape.ts";
-import { BufferStore, type DeviceBuffer, type Gpu } from "../gpu/buffers.ts";
-import { Commander, type DispatchCommand } from "../gpu/commands.ts";
-import { PipelineCache } from "../gpu/pipelines.ts";
-import { packUniforms, shaderInfo } from "../gpu/shader.ts";
+import type { DeviceBuffer, Gpu } from "../gpu/buffers.ts";
+import type { DispatchCommand } from "../gpu/commands.ts";
+import { loneDispatch, openTools, type Tools } from "../gpu/lone_dispatch.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 
 /** Quiet NaNs with payloads that no arithmetic makes: outputs before a run, and what lies beside inputs. */
 export const POISON = 0x7fc5a5a5;
 const BESIDE = 0x7fc3c3c3;
-
-/** What kernels run with. */
-export interface BenchDevices {
-  readonly gpu: Gpu;
-  readonly buffers: BufferStore;
-  readonly pipelines: PipelineCache;
-  readonly commander: Commander;
-}
 
 export type PlacedOperands = Omit<Call, "params">;
 
@@ -33,31 +24,22 @@ export interface Output {
   readonly spilled: number;
 }
 
-/** Devices of their own for a bench that no backend stands behind; `more` are shaders beside the engine's. */
-export async function benchDevices(
-  gpu: Gpu,
-  more: Iterable<readonly [string, string]> = [],
-): Promise<BenchDevices> {
-  const sources = new Map([...(await loadShaders()), ...more]);
-  return {
-    gpu,
-    buffers: new BufferStore(gpu),
-    pipelines: new PipelineCache(gpu, sources),
-    commander: new Commander(gpu),
-  };
+/** Tools for a bench that no backend stands behind; `more` are shaders beside the engine's. */
+export async function benchTools(gpu: Gpu, more: Iterable<readonly [string, string]> = []): Promise<Tools> {
+  return openTools(gpu, new Map([...(await loadShaders()), ...more]));
 }
 
 /** A call's operands in memory of their own. Throws OutOfMemory where one is larger than a buffer of the device. */
 export class PlacedCall {
   readonly call: PlacedOperands;
-  readonly #d: BenchDevices;
+  readonly #d: Tools;
   readonly #inputs: readonly DeviceBuffer[];
   readonly #outputs: readonly DeviceBuffer[];
   /** The outputs' buffers poisoned, as they are before a run. */
   readonly #blank: readonly Uint32Array[];
   #data: readonly HostArray[] = [];
 
-  constructor(devices: BenchDevices, call: PlacedOperands, inputs: readonly HostArray[]) {
+  constructor(devices: Tools, call: PlacedOperands, inputs: readonly HostArray[]) {
     this.#d = devices;
     this.call = call;
     const made: DeviceBuffer[] = [];
@@ -118,8 +100,12 @@ export class PlacedCall {
     const output = (k: number) => collect(d, call.outputs[k], this.#outputs[k]);
     try {
       const commands: DispatchCommand[] = [];
-      for (const dispatch of kernel.dispatches(call))
-        commands.push(await command(d, kernel.name, dispatch, bufferOf, own));
+      for (const dispatch of kernel.dispatches(call)) {
+        const ranges = rangesOf(dispatch, bufferOf, d.gpu.bindingLimit);
+        const { command, sizes } = await loneDispatch(d, kernel.name, dispatch, ranges);
+        own.push(sizes);
+        commands.push(command);
+      }
       return new ReadyKernel(d, commands, own, reset, output);
     } catch (error) {
       for (const b of own) d.buffers.destroy(b);
@@ -137,12 +123,12 @@ export class ReadyKernel {
   /** Poisons outputs and scratch memory. */
   readonly reset: () => void;
   readonly output: (index: number) => Promise<Output>;
-  readonly #d: BenchDevices;
+  readonly #d: Tools;
   readonly #commands: readonly DispatchCommand[];
   readonly #own: readonly DeviceBuffer[];
 
   constructor(
-    devices: BenchDevices,
+    devices: Tools,
     commands: readonly DispatchCommand[],
     own: readonly DeviceBuffer[],
     reset: () => void,
@@ -181,27 +167,10 @@ export class ReadyKernel {
   }
 }
 
-/** One dispatch as a command; the buffer of its sizes is added to `own`. */
-async function command(
-  d: BenchDevices,
-  label: string,
-  dispatch: Dispatch,
-  bufferOf: (b: Bound) => DeviceBuffer,
-  own: DeviceBuffer[],
-): Promise<DispatchCommand> {
-  const { shader, params, types, hooks, bind, uniforms, grid } = dispatch;
-  const pipeline = await d.pipelines.get(shader, { params, types, hooks }, Object.keys(bind));
-  const info = shaderInfo(shader, d.pipelines.sources);
-  const bytes = new Uint8Array(info.size);
-  packUniforms(shader, info, uniforms, new DataView(bytes.buffer));
-  const sizes = d.buffers.uniform("sizes", info.size);
-  own.push(sizes);
-  d.buffers.write(sizes, 0, bytes);
-  // The margin behind an operand of just the largest binding cannot be bound.
-  const whole = (b: DeviceBuffer) => ({ buffer: b, offset: 0, size: Math.min(b.size, d.gpu.bindingLimit) });
-  const ranges = Object.fromEntries(Object.entries(bind).map(([name, b]) => [name, whole(bufferOf(b))]));
-  const group = d.commander.bind(pipeline, { ...ranges, u: { buffer: sizes, offset: 0, size: info.size } });
-  return { kind: "dispatch", pipeline, group, grid, label, cost: 0 };
+/** The whole of each bound buffer, but for what no binding holds: the margin behind an operand of just the largest one. */
+function rangesOf({ bind }: Dispatch, bufferOf: (b: Bound) => DeviceBuffer, limit: number) {
+  const whole = (buffer: DeviceBuffer) => ({ buffer, offset: 0, size: Math.min(buffer.size, limit) });
+  return Object.fromEntries(Object.entries(bind).map(([name, b]) => [name, whole(bufferOf(b))]));
 }
 
 /** Elements from the beginning of an operand's buffer to its end, with a margin behind it. */
@@ -227,7 +196,7 @@ function laidOut(o: Operand, data: HostArray | null, filling: number): Uint32Arr
   return all;
 }
 
-async function collect(d: BenchDevices, o: Operand, buffer: DeviceBuffer): Promise<Output> {
+async function collect(d: Tools, o: Operand, buffer: DeviceBuffer): Promise<Output> {
   if (o.dtype === "u8") throw new Error("the bench reads outputs of whole words only");
   const all = new Uint32Array(await d.buffers.read(buffer, 0, 4 * length(o)));
   const data = new Uint32Array(numel(o.shape));

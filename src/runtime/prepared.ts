@@ -1,9 +1,9 @@
 // A plan made ready for a device: its buffers, pipelines and bind groups, and what its leaves were last filled with.
 
 import { debugLevel } from "../core/env.ts";
-import type { BufferStore, DeviceBuffer, Gpu } from "../gpu/buffers.ts";
-import type { Command, Commander } from "../gpu/commands.ts";
-import type { PipelineCache } from "../gpu/pipelines.ts";
+import type { DeviceBuffer } from "../gpu/buffers.ts";
+import type { Command } from "../gpu/commands.ts";
+import type { Tools } from "../gpu/lone_dispatch.ts";
 import type { Cut } from "../graph/cut.ts";
 import type { Result, Scalars, Storage } from "../graph/leaf.ts";
 import type { Root } from "../schedule/place.ts";
@@ -12,11 +12,7 @@ import { printPlan, summarizePlan } from "../schedule/print_plan.ts";
 import { allocate, type Uniforms } from "./allocate.ts";
 import { RING_SLOT, RING_SLOTS } from "./ring.ts";
 
-export interface Devices {
-  readonly gpu: Gpu;
-  readonly buffers: BufferStore;
-  readonly pipelines: PipelineCache;
-  readonly commander: Commander;
+export interface Devices extends Tools {
   /** The device's memory of a storage, made on first use. */
   readonly state: (s: Storage) => DeviceBuffer;
 }

@@ -1,5 +1,5 @@
 // The memory of a plan in bytes, by what it is for: what it prints is what making it ready allocates, which
-// runtime/prepared.ts checks. Everything is counted as the buffers it is in (core/bytes.ts).
+// runtime/allocate.ts checks. Everything is counted as the buffers it is in (core/bytes.ts).
 
 import { bufferBytes, mib } from "../core/bytes.ts";
 import { show } from "../core/shape.ts";

@@ -16,10 +16,10 @@ import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
 import { planSize } from "../../benchmarks/plan_size.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
 import { backend, batchOf, ThawEngine, trainingStep, writeJobFile } from "../../benchmarks/thaw.ts";
+import type { Tools } from "../../src/gpu/lone_dispatch.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
 import { close, type InitOptions, init, models, tensor } from "../../src/index.ts";
-import type { BenchDevices } from "../../src/runtime/kernel_bench.ts";
 import { verify } from "../../src/runtime/verify.ts";
 import { planBytes } from "../../src/schedule/memory.ts";
 import { bench } from "../lib/bench.ts";
@@ -29,7 +29,7 @@ const CEILINGS = { gflops: 30, gbps: 3 };
 describe("kernels", () => {
   let folder: string;
   let file: string;
-  let devices: BenchDevices;
+  let devices: Tools;
   let found: PlannedKernel[];
 
   beforeAll(async () => {

@@ -2,9 +2,10 @@
 import type { HostArray } from "../../src/core/dtype.ts";
 import { numel } from "../../src/core/shape.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
+import type { Tools } from "../../src/gpu/lone_dispatch.ts";
 import { type NDArray, toHost } from "../../src/graph/array.ts";
 import type { AnyOp, Call, Kernel, Operand, Params } from "../../src/graph/op.ts";
-import { type BenchDevices, benchDevices, PlacedCall } from "../../src/runtime/kernel_bench.ts";
+import { benchTools, PlacedCall } from "../../src/runtime/kernel_bench.ts";
 
 export interface Layout {
   readonly offset: number;
@@ -14,15 +15,15 @@ export interface Layout {
 
 export class KernelBench {
   readonly gpu: Gpu;
-  readonly #devices: BenchDevices;
+  readonly #devices: Tools;
 
-  constructor(devices: BenchDevices) {
+  constructor(devices: Tools) {
     this.gpu = devices.gpu;
     this.#devices = devices;
   }
 
   static async open(gpu: Gpu): Promise<KernelBench> {
-    return new KernelBench(await benchDevices(gpu));
+    return new KernelBench(await benchTools(gpu));
   }
 
   /** Operands of a call placed with the layout; u8 stays dense. */

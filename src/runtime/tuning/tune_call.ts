@@ -2,8 +2,9 @@
 // and looks at what is about to win once more.
 
 import { DeviceLost, messageOf, OutOfMemory } from "../../core/error.ts";
+import type { Tools } from "../../gpu/lone_dispatch.ts";
 import type { AnyOp, InputSpec, Kernel } from "../../graph/op.ts";
-import { type BenchDevices, PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
+import { PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
 import type { Bare, Contender } from "./contenders.ts";
 import { RowCheck, WholeCheck } from "./judge.ts";
 import { operandSpecs, realOperands } from "./operands.ts";
@@ -54,7 +55,7 @@ export async function tuneCall(
   op: AnyOp,
   call: Bare,
   contenders: readonly Contender[],
-  devices: BenchDevices,
+  devices: Tools,
 ): Promise<CallRecord | null> {
   const specs = operandSpecs(op, call);
   if (!specs) return null;
@@ -68,11 +69,7 @@ export async function tuneCall(
 }
 
 /** The call on operands of its own; null where there is no memory for them. */
-async function place(
-  call: Bare,
-  specs: readonly InputSpec[],
-  devices: BenchDevices,
-): Promise<PlacedCall | null> {
+async function place(call: Bare, specs: readonly InputSpec[], devices: Tools): Promise<PlacedCall | null> {
   const { device } = devices.gpu;
   device.pushErrorScope("out-of-memory");
   let placed: PlacedCall | null = null;

@@ -1,10 +1,10 @@
 // The tuner: what was measured on this machine decides which kernel runs a call. "off" knows nothing, "cached" uses what
 // is stored and times nothing, "on" measures the calls of a plan that have no measurement, then stores them.
 
+import type { Tools } from "../../gpu/lone_dispatch.ts";
 import { type AnyOp, opNamed } from "../../graph/op.ts";
 import type { Plan } from "../../schedule/plan.ts";
 import { type Choice, type Choices, callKey } from "../../schedule/select.ts";
-import type { BenchDevices } from "../kernel_bench.ts";
 import { type Bare, type Contender, Contenders, nameOf } from "./contenders.ts";
 import { type CallRecord, measurementOf, type Records, sameChoice } from "./records.ts";
 import type { TuningStore } from "./store.ts";
@@ -39,14 +39,14 @@ export class Tuner {
   signal: AbortSignal | null = null;
   onProgress: ((p: TuneProgress) => void) | null = null;
   readonly store: TuningStore | null;
-  readonly #devices: BenchDevices;
+  readonly #devices: Tools;
   readonly #contenders: Contenders;
   readonly #records: Records;
   /** Calls that cannot be measured, or cannot again in this process. */
   readonly #given = new Set<string>();
   #told = false;
 
-  constructor(devices: BenchDevices, mode: TuneMode, store: TuningStore | null, records: Records) {
+  constructor(devices: Tools, mode: TuneMode, store: TuningStore | null, records: Records) {
     this.#devices = devices;
     this.mode = mode;
     this.store = store;
