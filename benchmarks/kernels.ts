@@ -5,8 +5,8 @@ import { ThawError } from "../src/core/error.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
 import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
-import { type Output, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
-import { type Values, type Verified, verify } from "../src/runtime/verify.ts";
+import { outputsOf, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_bench.ts";
+import { type Verified, valuesOf, verify } from "../src/runtime/verify.ts";
 import { operandsOf } from "./operands.ts";
 import { bytesOf, type PlannedKernel } from "./planned.ts";
 import { sample, type Timing } from "./timing.ts";
@@ -26,11 +26,6 @@ export interface Measured extends Timing {
   readonly ofCopy: number;
 }
 
-function checkOutput(o: Output, k: number): void {
-  if (o.unwritten > 0) throw new Error(`output ${k}: ${o.unwritten} elements were never written`);
-  if (o.spilled > 0) throw new Error(`output ${k}: ${o.spilled} elements beside it were overwritten`);
-}
-
 /** Runs the call once and compares; throws WrongKernel unless it matches. */
 async function verifyOnce(
   op: AnyOp,
@@ -41,15 +36,8 @@ async function verifyOnce(
 ): Promise<Verified> {
   ready.reset();
   await ready.run();
-  const inputs = call.inputs.map(({ shape, dtype }, i) => ({ shape, dtype, data: data[i] }));
-  const outputs: Values[] = [];
   try {
-    for (const [k, o] of call.outputs.entries()) {
-      const got = await ready.output(k);
-      checkOutput(got, k);
-      outputs.push({ shape: o.shape, dtype: o.dtype, data: got.data });
-    }
-    return verify(op, call.attrs, inputs, outputs);
+    return verify(op, call.attrs, valuesOf(call.inputs, data), await outputsOf(ready, call));
   } catch (error) {
     throw new WrongKernel(
       `${what} does not match its reference, so it is not timed: ${(error as Error).message}`,

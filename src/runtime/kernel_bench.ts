@@ -10,6 +10,7 @@ import type { DispatchCommand } from "../gpu/commands.ts";
 import { loneDispatch, openTools, type Tools } from "../gpu/lone_dispatch.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
+import { type Values, valuesOf } from "./verify.ts";
 
 /** Quiet NaNs with payloads that no arithmetic makes: outputs before a run, and what lies beside inputs. */
 export const POISON = 0x7fc5a5a5;
@@ -165,6 +166,18 @@ export class ReadyKernel {
   close(): void {
     for (const b of this.#own) this.#d.buffers.destroy(b);
   }
+}
+
+/** All outputs of the last run. Throws where an element was never written, and where one beside an output was. */
+export async function outputsOf(kernel: ReadyKernel, call: PlacedOperands): Promise<Values[]> {
+  const out: HostArray[] = [];
+  for (const at of call.outputs.keys()) {
+    const { data, unwritten, spilled } = await kernel.output(at);
+    if (unwritten > 0) throw new Error(`output ${at}: ${unwritten} elements were never written`);
+    if (spilled > 0) throw new Error(`output ${at}: ${spilled} elements beside it were overwritten`);
+    out.push(data);
+  }
+  return valuesOf(call.outputs, out);
 }
 
 /** The whole of each bound buffer, but for what no binding holds: the margin behind an operand of just the largest one. */

@@ -24,6 +24,9 @@ export interface Values extends TypeOf {
   readonly data: ArrayLike<number>;
 }
 
+export const valuesOf = (types: readonly TypeOf[], data: readonly ArrayLike<number>[]): Values[] =>
+  types.map(({ shape, dtype }, i) => ({ shape, dtype, data: data[i] }));
+
 /** FLOPs of the part of a reference that is computed. */
 const BUDGET = 4e6;
 

@@ -7,8 +7,8 @@ import { UNIT, UNIT_F16 } from "../../core/accuracy.ts";
 import { type HostArray, hostArray } from "../../core/dtype.ts";
 import { DeviceLost, messageOf } from "../../core/error.ts";
 import type { AnyOp, InputSpec } from "../../graph/op.ts";
-import type { PlacedCall, ReadyKernel } from "../kernel_bench.ts";
-import { Reference, type Values } from "../verify.ts";
+import { outputsOf, type PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
+import { Reference, type Values, valuesOf } from "../verify.ts";
 import type { Bare } from "./contenders.ts";
 import { realOperands, wholeOperands } from "./operands.ts";
 
@@ -75,7 +75,7 @@ export class WholeCheck {
     if (!this.#want) {
       const whole = wholeOperands(this.#op, call, this.#specs);
       this.#placed.fill(whole);
-      this.#want = { whole, outputs: await outputsOf(standard, call) };
+      this.#want = { whole, outputs: await runOnce(standard, call) };
     }
     const { whole, outputs } = this.#want;
     const why = await objectionOf(kernel, call, (got) => checkSame(got, outputs));
@@ -86,20 +86,10 @@ export class WholeCheck {
   }
 }
 
-const valuesOf = (types: Bare["inputs"], data: readonly HostArray[]): Values[] =>
-  types.map((o, i) => ({ shape: o.shape, dtype: o.dtype, data: data[i] }));
-
-async function outputsOf(kernel: ReadyKernel, call: Bare): Promise<Values[]> {
+async function runOnce(kernel: ReadyKernel, call: Bare): Promise<Values[]> {
   kernel.reset();
   await kernel.run();
-  const out: HostArray[] = [];
-  for (const at of call.outputs.keys()) {
-    const { data, unwritten, spilled } = await kernel.output(at);
-    if (unwritten > 0) throw new Error(`output ${at}: ${unwritten} elements were never written`);
-    if (spilled > 0) throw new Error(`output ${at}: ${spilled} elements beside it were overwritten`);
-    out.push(data);
-  }
-  return valuesOf(call.outputs, out);
+  return outputsOf(kernel, call);
 }
 
 /** What `check` finds wrong with the kernel's outputs. */
@@ -109,7 +99,7 @@ async function objectionOf(
   check: (outputs: readonly Values[]) => void,
 ): Promise<Objection> {
   try {
-    check(await outputsOf(kernel, call));
+    check(await runOnce(kernel, call));
     return null;
   } catch (error) {
     if (error instanceof DeviceLost) throw error;
@@ -141,7 +131,7 @@ async function sumsAreExact(
       return out;
     }),
   );
-  const sums = await outputsOf(standard, call);
+  const sums = await runOnce(standard, call);
   return sums.every(({ data }) => {
     for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i]) <= EXACT)) return false;
     return true;
