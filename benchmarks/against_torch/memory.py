@@ -8,6 +8,7 @@ what was there before it (the profiler's record of every allocation), the parame
 import argparse
 import json
 import os
+import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -15,26 +16,8 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-
-def storage(t):
-    return t.storage().data_ptr(), t.storage().nbytes()
-
-
-def count_saved(model, x, y):
-    """Bytes and number of the storages that the forward pass saves, those of the model left out."""
-    own = {storage(t)[0] for t in [*model.parameters(), *model.buffers()]}
-    saved = {}
-
-    def pack(t):
-        at, size = storage(t)
-        if at not in own:
-            saved[at] = size
-        return t.detach()
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        loss = F.cross_entropy(model(x), y)
-    del loss
-    return sum(saved.values()), len(saved)
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../peers"))
+from saved_tensors import counting_saved
 
 
 def count_peak(model, x, y):
@@ -60,12 +43,13 @@ def main():
     model = getattr(torchvision.models, options.model)(weights=None).train()
     x = torch.randn(options.batch, 3, options.size, options.size)
     y = torch.arange(options.batch) % 1000
-    saved, tensors = count_saved(model, x, y)
+    with counting_saved(model) as saved:
+        F.cross_entropy(model(x), y)
     model.zero_grad(set_to_none=True)
     peak = count_peak(model, x, y)
     gradients = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters())
     line = {"engine": f"torch {torch.__version__}", "batch": options.batch, "size": options.size}
-    print(json.dumps({**line, "saved": saved, "tensors": tensors, "peak": peak, "gradients": gradients}))
+    print(json.dumps({**line, "saved": sum(saved.values()), "tensors": len(saved), "peak": peak, "gradients": gradients}))
 
 
 main()

@@ -10,11 +10,12 @@ import { close, init } from "../../src/index.ts";
 import { planBytes, planMemory, showMemory } from "../../src/schedule/memory.ts";
 import { rootBytes } from "../../src/schedule/plan.ts";
 import { planOf } from "../../src/tensor/compile.ts";
+import { findTorch } from "../peer_setup.ts";
 
 const HELP = `node benchmarks/against_torch/memory.ts [--model M] [--batch N] [--size N] [--json]
 
-Plans a training step with everything trainable and Adam, and counts the same step in PyTorch (/usr/bin/python3 with torch
-and torchvision): the storages that autograd saves, and the most that is allocated at once. Weights are not counted on
+Plans a training step with everything trainable and Adam, and counts the same step in PyTorch (a python3 with torch and
+torchvision): the storages that autograd saves, and the most that is allocated at once. Weights are not counted on
 either side, gradients of parameters are. PyTorch needs about the memory that it is found to need. Exits with 1 when Thaw
 needs more than a third.
 
@@ -37,7 +38,9 @@ interface Counted {
 async function torch(model: string, batch: number, size: number): Promise<Counted> {
   const script = fileURLToPath(new URL("memory.py", import.meta.url));
   const args = [script, "--model", model, "--batch", String(batch), "--size", String(size)];
-  const { stdout } = await promisify(execFile)("/usr/bin/python3", args);
+  const found = await findTorch();
+  if (!found) throw new Error("no python here has torch and torchvision");
+  const { stdout } = await promisify(execFile)(found.python, args);
   return JSON.parse(stdout) as Counted;
 }
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from read_safetensors import read_safetensors
+from saved_tensors import counting_saved
 
 
 def open_parts(model, what):
@@ -159,18 +160,10 @@ class Engine:
         model = self.device.place(torchvision.models.densenet121()).train()
         x = self.device.place(torch.rand(batch, 3, size, size))
         y = torch.zeros(batch, dtype=torch.long, device=self.device.name)
-        own = {t.data_ptr() for t in [*model.parameters(), *model.buffers()]}
-        saved = {}
-
-        def pack(t):
-            if t.storage().data_ptr() not in own:
-                saved[t.storage().data_ptr()] = t.storage().nbytes()
-            return t
-
         if self.device.cuda:
             torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() if self.device.cuda else 0
-        with self.device.autocast(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        with self.device.autocast(), counting_saved(model) as saved:
             loss = F.cross_entropy(model(x), y)
         if self.device.cuda:
             loss.backward()
