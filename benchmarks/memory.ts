@@ -1,50 +1,29 @@
 // What a large step needs beside weights and optimizer state: Thaw's plan, made and not run, beside what PyTorch keeps.
 
-import { close, init, models, type Tensor, tensor } from "../src/index.ts";
-import { planBytes } from "../src/schedule/memory.ts";
-import type { Plan } from "../src/schedule/plan.ts";
+import { close, init, models, type Plan, planBytes, planOf } from "../src/index.ts";
 import { type Goal, memoryGoal } from "./goals.ts";
 import type { Peer } from "./peer.ts";
 import { type Report, round } from "./report.ts";
-import { backend, batchOf, trainingStep } from "./thaw.ts";
+import { trainingStep } from "./thaw.ts";
 
 const BATCH = 32;
 const SIZE = 224;
 /** PyTorch's tensors grow with the batch and nothing else, so a few pictures tell; more would take gigabytes. */
 const FEW = 4;
 
-/** The plan of a compiled step that is only planned: no buffer is made and nothing runs. */
-export async function planOnly(make: () => () => Tensor): Promise<Plan> {
+async function largePlan(): Promise<Plan> {
   await close();
   await init({ seed: 1 });
-  const gpu = await backend();
-  const plans: Plan[] = [];
-  const { promise: planned, resolve, reject } = Promise.withResolvers<void>();
-  gpu.run = async (cut) => {
-    try {
-      plans.push(gpu.plan(cut));
-      resolve();
-    } catch (error) {
-      reject(error);
-    }
-  };
-  make()();
-  await planned;
+  const { fn, args } = trainingStep(models.densenet121().train(), BATCH, SIZE);
+  const plan = await planOf(fn, ...args);
   await close();
-  return plans[plans.length - 1];
-}
-
-function largeStep(): () => Tensor {
-  const model = models.densenet121();
-  model.train();
-  const { x, y } = batchOf(BATCH, SIZE);
-  return trainingStep(model, model.parameters(), tensor(x, [BATCH, 3, SIZE, SIZE]), tensor(y, [BATCH]));
+  return plan;
 }
 
 /** Says both, and what that means for the goal. */
 export async function compareMemory(torch: Peer | undefined, report: Report): Promise<Goal> {
   report.phase(`planning a full step at ${BATCH}×3×${SIZE}×${SIZE}`);
-  const bytes = planBytes(await planOnly(largeStep));
+  const bytes = planBytes(await largePlan());
   const answer = await torch?.ask("kept", { batch: torch.name.includes("cuda") ? BATCH : FEW, size: SIZE });
   await torch?.close();
   const kept = answer === undefined ? null : BATCH * (answer.bytesPerPicture as number);

@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { mib } from "../src/core/bytes.ts";
 import { ThawError } from "../src/core/error.ts";
-import { freeze, init, models, tensor } from "../src/index.ts";
+import { freeze, init, models } from "../src/index.ts";
 import { planBytes } from "../src/schedule/memory.ts";
 import { parse } from "./arguments.ts";
 import { checkModel } from "./check.ts";
@@ -28,7 +28,7 @@ import {
 } from "./scaling_points.ts";
 import { sayChecks } from "./step_course.ts";
 import { type Row, timeSteps } from "./steps.ts";
-import { backend, batchOf, ThawEngine, trainingStep } from "./thaw.ts";
+import { backend, type StepOn, ThawEngine, trainingStep } from "./thaw.ts";
 
 const HELP = `node benchmarks/scaling.ts [--quick] [--json]
 
@@ -88,13 +88,11 @@ function planned(all: readonly Series[]): Planned[] {
 }
 
 /** Builds the network and its step on the device that has just been opened. */
-function stepOf({ model: name, batch, size, frozen }: Setting) {
+function stepOf({ model: name, batch, size, frozen }: Setting): StepOn {
   const model = models[name]();
   model.train();
   if (frozen > 0) freeze(model.features.slice(0, frozen));
-  const { x, y } = batchOf(batch, size);
-  const params = model.parameters().filter((p) => p.requiresGrad);
-  return trainingStep(model, params, tensor(x, [batch, 3, size, size]), tensor(y, [batch]));
+  return trainingStep(model, batch, size);
 }
 
 async function measure(setting: Setting, quick: boolean): Promise<Outcome> {

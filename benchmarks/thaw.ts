@@ -4,35 +4,26 @@
 import {
   close,
   compile,
-  freeze,
   type InitOptions,
   init,
   models,
-  nn,
+  type nn,
   noGrad,
   optim,
   type Tensor,
   tensor,
-  unfreeze,
+  train,
   weights,
 } from "../src/index.ts";
 import { exportState } from "../src/nn/index.ts";
 import { runtime } from "../src/runtime/context.ts";
 import type { GpuBackend } from "../src/runtime/gpu_backend.ts";
 import type { DispatchStep, Plan } from "../src/schedule/plan.ts";
+import { madeUpBatch, POLICIES, plainStep } from "../src/train/sample_step.ts";
 import { fixtureModel } from "../test/lib/densenet_fixture.ts";
 import { ADAM, type Engine, type Job, type Loaded, type StepResult } from "./engine.ts";
-import type { What } from "./options.ts";
 
 const SEED = 20261123;
-
-/** A wave that fills the range of normalised pictures, and labels spread over the classes. */
-export function batchOf(batch: number, size: number): { x: Float32Array; y: Int32Array } {
-  return {
-    x: Float32Array.from({ length: batch * 3 * size * size }, (_, i) => 2 * Math.sin(1.7 * i + (i % 1013))),
-    y: Int32Array.from({ length: batch }, (_, i) => (131 * i + 7) % 1000),
-  };
-}
 
 /**
  * Writes weights, pictures and labels: what every engine loads. The weights are those of the parity tests whose batch
@@ -41,25 +32,10 @@ export function batchOf(batch: number, size: number): { x: Float32Array; y: Int3
  */
 export async function writeJobFile(path: string, batch: number, size: number): Promise<void> {
   const dict = await exportState(fixtureModel(true));
-  const { x, y } = batchOf(batch, size);
+  const { x, y } = madeUpBatch(batch, size);
   dict.set("bench.x", { shape: [batch, 3, size, size], dtype: "f32", data: x });
   dict.set("bench.y", { shape: [batch], dtype: "i32", data: y });
   await weights.write(path, dict as weights.Weights);
-}
-
-/** Leaves trainable what the step trains; the rest is frozen with its batch norms on running statistics. */
-function open(model: models.DenseNet, what: What): void {
-  if (what === "forward") {
-    model.eval();
-    return;
-  }
-  model.train();
-  if (what === "all") return;
-  freeze(model);
-  // The last two blocks of the trunk are denseblock4 and norm5.
-  if (what === "last") unfreeze(model.features.slice(-2));
-  unfreeze(model.head);
-  model.train();
 }
 
 /** Pipelines that a plan needs: its distinct shaders with what is spliced into them. */
@@ -73,27 +49,19 @@ export async function backend(): Promise<GpuBackend> {
   return (await runtime().backend()) as GpuBackend;
 }
 
-function forwardPass(model: models.DenseNet, x: Tensor): () => Tensor {
-  const forward = compile((input: Tensor) => noGrad(() => model.forward(input)));
-  return () => forward(x);
+/** A step, not compiled yet, and the pictures that it is taken on again and again. */
+export interface StepOn {
+  readonly fn: (x: Tensor, y: Tensor) => Tensor;
+  readonly args: readonly [Tensor, Tensor];
 }
 
-/** A compiled step on the same pictures again and again; calling it gives the loss. */
-export function trainingStep(
-  model: nn.Module & { forward(x: Tensor): Tensor },
-  params: readonly nn.Parameter[],
-  x: Tensor,
-  y: Tensor,
-): () => Tensor {
-  const opt = new optim.Adam(params, ADAM);
-  const train = compile((input: Tensor, labels: Tensor) => {
-    const loss = nn.functional.crossEntropy(model.forward(input), labels);
-    opt.zeroGrad();
-    loss.backward();
-    void opt.step();
-    return loss;
-  });
-  return () => train(x, y);
+const trainedOf = (model: nn.Module) => model.parameters().filter((p) => p.requiresGrad);
+
+/** A training step of what is not frozen on made-up pictures; it gives the loss. */
+export function trainingStep(model: models.DenseNet, batch: number, size: number): StepOn {
+  const { x, y } = madeUpBatch(batch, size);
+  const fn = plainStep(model, new optim.Adam(trainedOf(model), ADAM));
+  return { fn, args: [tensor(x, [batch, 3, size, size]), tensor(y)] };
 }
 
 export class ThawEngine implements Engine {
@@ -118,19 +86,29 @@ export class ThawEngine implements Engine {
     });
     const model = models.densenet121();
     model.loadStateDict(dict);
-    open(model, what);
-    this.#scalar = what !== "forward";
-    const params = what === "forward" ? [] : model.parameters().filter((p) => p.requiresGrad);
-    this.#run = what === "forward" ? forwardPass(model, x) : trainingStep(model, params, x, y);
-    return { trained: params.reduce((n, p) => n + p.numel, 0), adapter: (await backend()).name };
+    const adapter = (await backend()).name;
+    if (what === "forward") {
+      model.eval();
+      this.#take({ fn: (input) => noGrad(() => model.forward(input)), args: [x, y] }, false);
+      return { trained: 0, adapter };
+    }
+    const { trainableCount: trained } = train.applyPolicy(model, POLICIES[what]);
+    model.train();
+    this.#take({ fn: plainStep(model, new optim.Adam(trainedOf(model), ADAM)), args: [x, y] }, true);
+    return { trained, adapter };
   }
 
-  /** Loads a step of any other network; `make` builds it on the new device. */
-  async loadStep(make: () => () => Tensor): Promise<void> {
+  #take({ fn, args }: StepOn, scalar: boolean): void {
+    const step = compile(fn);
+    this.#scalar = scalar;
+    this.#run = () => step(...args);
+  }
+
+  /** Loads a training step of any other network; `make` builds it on the new device. */
+  async loadStep(make: () => StepOn): Promise<void> {
     await close();
     await init({ seed: SEED, ...this.#options });
-    this.#scalar = true;
-    this.#run = make();
+    this.#take(make(), true);
   }
 
   /** Of a loaded forward pass. */

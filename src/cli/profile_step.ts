@@ -2,11 +2,20 @@
 
 import { UsageError } from "../core/error.ts";
 import { type Classifier, checkName, create } from "../models/index.ts";
-import { functional, init as nnInit } from "../nn/index.ts";
+import { init as nnInit } from "../nn/index.ts";
 import { Adam } from "../optim/index.ts";
 import { noGrad, tensor } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { applyPolicy, checkPolicy, type FreezePolicy, parseHead, replaceHead } from "../train/index.ts";
+import {
+  applyPolicy,
+  checkPolicy,
+  type FreezePolicy,
+  parseHead,
+  replaceHead,
+  TRAINED,
+  type Trained,
+} from "../train/index.ts";
+import { madeUpBatch, POLICIES, plainStep } from "../train/sample_step.ts";
 import type { Options, Values } from "./args.ts";
 import { FREEZE, frozenBatchNorm } from "./shared_options.ts";
 
@@ -14,7 +23,7 @@ export const STEP = {
   batch: { kind: "whole", value: "N", help: "pictures in a batch (default 8)" },
   train: {
     kind: "text",
-    value: "all|last|head|none",
+    value: TRAINED.join("|"),
     help: "what trains: all (default), last (the last two blocks of the trunk and the head), head, or none: a forward pass in eval mode",
   },
   ...FREEZE,
@@ -30,6 +39,13 @@ export interface ProfiledStep {
   readonly fn: (x: Tensor, y: Tensor) => Tensor;
   readonly args: readonly [Tensor, Tensor];
 }
+
+const WHAT: Readonly<Record<Trained, string>> = {
+  all: "everything trains",
+  last: "the last two blocks and the head train",
+  head: "the head trains",
+  none: "forward",
+};
 
 /** The freezing policy that --train, or --freeze and its like, ask for; null: nothing trains. */
 function policyOf(values: Values<typeof STEP>): { policy: FreezePolicy | null; what: string } {
@@ -47,21 +63,10 @@ function policyOf(values: Values<typeof STEP>): { policy: FreezePolicy | null; w
       what: `${patterns.join(" ")} frozen${blocks}`,
     };
   }
-  switch (train ?? "all") {
-    case "all":
-      return { policy: { freeze: ["none"], ...frozen }, what: "everything trains" };
-    case "last":
-      return {
-        policy: { freeze: ["trunk"], unfrozenBlocks: 2, ...frozen },
-        what: "the last two blocks and the head train",
-      };
-    case "head":
-      return { policy: { freeze: ["trunk"], ...frozen }, what: "the head trains" };
-    case "none":
-      return { policy: null, what: "forward" };
-    default:
-      throw new UsageError(`--train must be all, last, head or none, not ${train}`);
-  }
+  const trained = TRAINED.find((t) => t === (train ?? "all"));
+  if (!trained) throw new UsageError(`--train must be all, last, head or none, not ${train}`);
+  const what = WHAT[trained];
+  return { policy: trained === "none" ? null : { ...POLICIES[trained], ...frozen }, what };
 }
 
 /** Throws a UsageError for a number below 1. */
@@ -90,9 +95,8 @@ export function profiledStep(name: string, values: Values<typeof STEP>, blank: b
   const model = blank ? nnInit.skipInit(build) : build();
   const side = values["image-size"] ?? model.preprocessing.crop;
   const shape = [batch, 3, side, side];
-  const pixels = Float32Array.from({ length: batch * 3 * side * side }, (_, i) => 2 * Math.sin(1.7 * i));
-  const labels = Int32Array.from({ length: batch }, (_, i) => (131 * i + 7) % classes);
-  const args = [tensor(pixels, shape), tensor(labels)] as const;
+  const { x, y } = madeUpBatch(batch, side, classes);
+  const args = [tensor(x, shape), tensor(y)] as const;
   return { model, shape, what, fn: policy ? training(model, policy) : forward(model), args };
 }
 
@@ -104,12 +108,5 @@ function forward(model: Classifier): ProfiledStep["fn"] {
 function training(model: Classifier, policy: FreezePolicy): ProfiledStep["fn"] {
   applyPolicy(model, policy);
   model.train();
-  const optimizer = new Adam(model.parameters().filter((p) => p.requiresGrad));
-  return (x, y) => {
-    const loss = functional.crossEntropy(model.forward(x), y);
-    optimizer.zeroGrad();
-    loss.backward();
-    void optimizer.step();
-    return loss;
-  };
+  return plainStep(model, new Adam(model.parameters().filter((p) => p.requiresGrad)));
 }

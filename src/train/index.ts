@@ -15,6 +15,7 @@ export {
   type RunClassifier,
 } from "./run.ts";
 export type { RunInfo, RunOptions } from "./run_info.ts";
+export { TRAINED, type Trained } from "./sample_step.ts";
 export {
   type CheckpointStore,
   type EpochRecord,
@@ -50,8 +51,6 @@ export {
   checkTuneOptions,
   type StepName,
   type TimedChoice,
-  TRAINED,
-  type Trained,
   type TunedCall,
   type TunedStep,
   type TuneOptions,

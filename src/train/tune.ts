@@ -4,7 +4,6 @@
 import { UsageError } from "../core/error.ts";
 import { checkNumber, checkWord } from "../core/options.ts";
 import { type Classifier, checkName, create } from "../models/index.ts";
-import { functional } from "../nn/index.ts";
 import { Adam } from "../optim/index.ts";
 import { runtime } from "../runtime/context.ts";
 import { GpuBackend } from "../runtime/gpu_backend.ts";
@@ -15,11 +14,8 @@ import { compile } from "../tensor/compile.ts";
 import { noGrad, tensor } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { applyPolicy } from "./policy.ts";
+import { madeUpBatch, POLICIES, plainStep, TRAINED, type Trained } from "./sample_step.ts";
 import { checkImageSize } from "./summary.ts";
-
-/** What trains in the step: everything, the last two blocks of the trunk and the head, the head; or there is none. */
-export const TRAINED = ["all", "last", "head", "none"] as const;
-export type Trained = (typeof TRAINED)[number];
 
 export interface TuneOptions {
   /** Pictures in a batch. Default 32. */
@@ -98,13 +94,11 @@ export async function tuneModel(name: string, options: TuneOptions = {}): Promis
   const model = create(name);
   const side = options.imageSize ?? model.preprocessing.crop;
   checkImageSize(model, side);
-  const size = batchSize * 3 * side * side;
-  const x = tensor(
-    Float32Array.from({ length: size }, (_, i) => 2 * Math.sin(1.7 * i + (i % 1013))),
-    [batchSize, 3, side, side],
-  );
+  const made = madeUpBatch(batchSize, side);
+  const x = tensor(made.x, [batchSize, 3, side, side]);
+  const y = tensor(made.y);
   const steps: Step[] = [{ name: "forward", make: () => forwardPass(model, x) }];
-  if (train !== "none") steps.push({ name: "training step", make: trainingSteps(model, train, x) });
+  if (train !== "none") steps.push({ name: "training step", make: trainingSteps(model, train, [x, y]) });
   const found: { calls: TunedCall[]; step: TunedStep }[] = [];
   for (const step of steps) found.push(await tuneStep(backend, step, options));
   return {
@@ -128,22 +122,18 @@ function forwardPass(model: Classifier, x: Tensor): () => Promise<unknown> {
   };
 }
 
-function trainingSteps(model: Classifier, train: Exclude<Trained, "none">, x: Tensor): Step["make"] {
-  const freeze = train === "all" ? "none" : "trunk";
-  applyPolicy(model, { freeze: [freeze], unfrozenBlocks: train === "last" ? 2 : undefined });
+function trainingSteps(
+  model: Classifier,
+  train: Exclude<Trained, "none">,
+  batch: readonly [Tensor, Tensor],
+): Step["make"] {
+  applyPolicy(model, POLICIES[train]);
   const optimizer = new Adam(model.parameters().filter((p) => p.requiresGrad));
-  const labels = tensor(new Int32Array(x.shape[0]), [x.shape[0]]);
   return () => {
-    const step = compile((input: Tensor, y: Tensor) => {
-      const loss = functional.crossEntropy(model.forward(input), y);
-      optimizer.zeroGrad();
-      loss.backward();
-      void optimizer.step();
-      return loss;
-    });
+    const step = compile(plainStep(model, optimizer));
     return () => {
       model.train();
-      return step(x, labels).item();
+      return step(...batch).item();
     };
   };
 }

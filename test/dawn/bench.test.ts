@@ -10,16 +10,15 @@ import { checkPeerLogits } from "../../benchmarks/check.ts";
 import { isMet, memoryGoal } from "../../benchmarks/goals.ts";
 import { measure, WrongKernel } from "../../benchmarks/kernels.ts";
 import { Calibration, openBench } from "../../benchmarks/machine.ts";
-import { planOnly } from "../../benchmarks/memory.ts";
 import { forwardFlops, frozenShare, stepFlops } from "../../benchmarks/network_cost.ts";
 import { findTorch, torchPeers } from "../../benchmarks/peer_setup.ts";
 import { planSize } from "../../benchmarks/plan_size.ts";
 import { bytesOf, costliest, groupOf, kernelsOf, type PlannedKernel } from "../../benchmarks/planned.ts";
-import { backend, batchOf, ThawEngine, trainingStep, writeJobFile } from "../../benchmarks/thaw.ts";
+import { backend, ThawEngine, trainingStep, writeJobFile } from "../../benchmarks/thaw.ts";
 import type { Tools } from "../../src/gpu/lone_dispatch.ts";
 import { ndarray } from "../../src/graph/array.ts";
 import { type Dispatch, type Kernel, opNamed } from "../../src/graph/op.ts";
-import { close, type InitOptions, init, models, tensor } from "../../src/index.ts";
+import { close, type InitOptions, init, models, planOf } from "../../src/index.ts";
 import { verify } from "../../src/runtime/verify.ts";
 import { planBytes } from "../../src/schedule/memory.ts";
 import { bench } from "../lib/bench.ts";
@@ -210,12 +209,10 @@ describe("the size of a plan", () => {
 
 describe("memory", () => {
   it("of a step is that of its plan, which is made and not run, and is what the step then has", async () => {
-    const step = () => {
-      const model = models.densenet121();
-      const { x, y } = batchOf(2, 32);
-      return trainingStep(model, model.parameters(), tensor(x, [2, 3, 32, 32]), tensor(y, [2]));
-    };
-    const planned = await planOnly(step);
+    const step = () => trainingStep(models.densenet121(), 2, 32);
+    await init({ seed: 1 });
+    const { fn, args } = step();
+    const planned = await planOf(fn, ...args);
     const engine = new ThawEngine();
     await engine.loadStep(step);
     await engine.step();
@@ -323,11 +320,11 @@ describe("the command", () => {
   });
 });
 
-describe("memory beside PyTorch's", () => {
-  const torch = spawnSync("/usr/bin/python3", ["-c", "import torch, torchvision"]).status === 0;
+describe("memory beside PyTorch's", async () => {
+  const torch = await findTorch();
   const what = "counts the same parameters on both sides and gives the shares that it says";
 
-  it.skipIf(!torch)(torch ? what : `not run: ${what}: /usr/bin/python3 has no torch`, () => {
+  it.skipIf(!torch)(torch ? what : `not run: ${what}: no python here has torch and torchvision`, () => {
     const script = fileURLToPath(new URL("../../benchmarks/against_torch/memory.ts", import.meta.url));
     const args = [script, "--batch", "2", "--size", "64", "--json"];
     const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
