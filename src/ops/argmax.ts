@@ -6,7 +6,7 @@ import { numel, show, stridesOf, type TypeOf } from "../core/shape.ts";
 import { forEachIndex, ndarray, offsetOf } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
-import { ceilDiv, foldGrid, operandStrides, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, operandStrides, workgroupSize } from "./layout.ts";
 import { reduceOutput } from "./reduce_parts.ts";
 
 interface ArgmaxAttrs extends Attrs {
@@ -55,7 +55,7 @@ defineOp<ArgmaxAttrs>({
         const inner = numel(x.shape.slice(axis + 1));
         const outer = numel(x.shape.slice(0, axis));
         const strides = operandStrides(x);
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         return [
           {
             shader: "argmax",

@@ -8,7 +8,7 @@ import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { applyPrologue, type Prologue, prologueHooks, prologueOffsets } from "./conv_shape.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
 
 export interface AvgAttrs extends PoolAttrs {
@@ -132,7 +132,7 @@ function loaded(c: Call<AvgAttrs>) {
 const windows: Kernel<AvgAttrs> = {
   name: "window",
   dispatches: (c) => {
-    const WG = streamGroup(c);
+    const WG = workgroupSize(c.device);
     const { bind, offsets, hooks } = loaded(c);
     const [x, y] = [c.inputs[0].shape, c.outputs[0].shape];
     return [
@@ -152,7 +152,7 @@ const windows: Kernel<AvgAttrs> = {
 const windowsInput: Kernel<InputAttrs> = {
   name: "window",
   dispatches: (c) => {
-    const WG = streamGroup(c);
+    const WG = workgroupSize(c.device);
     const [y, x] = [c.inputs[0].shape, c.outputs[0].shape];
     return [
       {
@@ -169,7 +169,7 @@ const windowsInput: Kernel<InputAttrs> = {
 
 /** Side by side: the rows that invocations count are those of the output, whichever way. */
 function tileDispatch<A extends AvgAttrs>(c: Call<A>, shader: string, pooled: TypeOf, whole: TypeOf) {
-  const WG = streamGroup(c);
+  const WG = workgroupSize(c.device);
   const SEG = segment(c);
   const [from, to] = [c.inputs[0], c.outputs[0]];
   const rows = numel(to.shape.slice(0, 3));

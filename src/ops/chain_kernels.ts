@@ -13,8 +13,8 @@ import {
   pad8,
   rankParam,
   rowSize,
-  streamGroup,
   stridesAs,
+  workgroupSize,
 } from "./layout.ts";
 
 type ChainCall = Call<ChainAttrs>;
@@ -58,7 +58,7 @@ function common(c: ChainCall) {
   const uniforms: Record<string, number> = { zero: 0, y0: c.outputs[0].offset };
   const scalars = chainScalars(c.attrs);
   for (let i = 0; i < MAX_SCALARS; i++) uniforms[`k${i}`] = scalars[i] ?? 0;
-  const WG = streamGroup(c);
+  const WG = workgroupSize(c.device);
   const UNROLL = c.device.software ? 8 : 4;
   const grid = (units: number) => foldGrid(ceilDiv(units, WG * UNROLL), c.device);
   return { bind, uniforms, params: { WG, UNROLL }, grid };

@@ -6,7 +6,7 @@ import { numel, show, type TypeOf } from "../core/shape.ts";
 import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 
 export interface Channels {
   readonly n: number;
@@ -101,7 +101,7 @@ export function channelMap<A extends Attrs>(
     const v = vec ? 4 : 1;
     const [a, b] = [big[0], big[1] ?? big[0]];
     const [e0 = 0, e1 = 0] = scalars(c);
-    const WG = streamGroup(c);
+    const WG = workgroupSize(c.device);
     const rowsPer = c.device.software ? 8 : 4;
     return {
       shader: "channel_map",
@@ -158,7 +158,7 @@ export function channelReduce<A extends Attrs>(
     const v = vec ? 4 : 1;
     const [a, b] = [big[0], big[1] ?? big[0]];
     const [e0 = 0, e1 = 0] = scalars(c);
-    const WG = lanes ? 1 : c.device.software ? 8 : 64;
+    const WG = lanes ? 1 : workgroupSize(c.device);
     const LANES = lanes ? 8 : 1;
     return {
       shader: "channel_reduce",

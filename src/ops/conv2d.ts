@@ -19,6 +19,7 @@ import {
   convOutput,
   geometry,
   groupSplit,
+  isPointwise,
   type Prologue,
   prefersSubgroups,
   prologueHooks,
@@ -45,7 +46,7 @@ import {
 } from "./conv_tiles.ts";
 import { winogradKernel } from "./conv_winograd.ts";
 import { gemmKernels } from "./gemm_call.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 export interface Conv2dAttrs extends ConvAttrs {
   readonly bias: boolean;
@@ -166,7 +167,7 @@ const direct: Kernel<Conv2dAttrs> = {
     const [x, w] = c.inputs;
     const [y] = c.outputs;
     const g = geometry(x.shape, w.shape, a);
-    const WG = c.device.software ? 8 : 64;
+    const WG = workgroupSize(c.device);
     const hooks = hooksOf(a, false);
     if (a.bias) hooks.start = "return bias[u.b0 + k];";
     return [
@@ -204,12 +205,7 @@ const direct: Kernel<Conv2dAttrs> = {
   },
 };
 
-const isPointwise = (w: TypeOf, a: ConvAttrs) =>
-  a.groups === 1 &&
-  w.shape[2] === 1 &&
-  w.shape[3] === 1 &&
-  a.stride.every((s) => s === 1) &&
-  a.padding.every((v) => v === 0);
+const isPixelwise = ({ inputs: [, w], attrs }: Call<Conv2dAttrs>) => isPointwise(attrs, w.shape.slice(2));
 
 function pointwiseCall(c: Call<Conv2dAttrs>): PointwiseCall {
   const [x, w] = c.inputs;
@@ -232,7 +228,7 @@ const fused = (c: Call<Conv2dAttrs>, vec: boolean, residual?: string) => ({
 
 const pointwise: Kernel<Conv2dAttrs> = {
   name: "pointwise",
-  when: (c) => isPointwise(c.inputs[1], c.attrs) && pointwiseFits(pointwiseCall(c)),
+  when: (c) => isPixelwise(c) && pointwiseFits(pointwiseCall(c)),
   score: () => 5,
   space: { TG: [1, 2] },
   dispatches: (c) => [pointwiseDispatch(pointwiseCall(c), c, pointwiseWeights(c), fused(c, true))],
@@ -240,7 +236,7 @@ const pointwise: Kernel<Conv2dAttrs> = {
 
 const pointwiseSg: Kernel<Conv2dAttrs> = {
   name: "pointwise_sg",
-  when: (c) => c.device.subgroups && isPointwise(c.inputs[1], c.attrs),
+  when: (c) => c.device.subgroups && isPixelwise(c),
   score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
   space: POINTWISE_SPACE,
   pick: (c) => {
@@ -267,7 +263,7 @@ function tileFused(c: Call<Conv2dAttrs>) {
 
 /** 1×1: the columns are the pixels of all pictures. */
 const tiles = gemmKernels<Conv2dAttrs>({
-  when: (c) => isPointwise(c.inputs[1], c.attrs) && storesPlainly(c.attrs),
+  when: (c) => isPixelwise(c) && storesPlainly(c.attrs),
   call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
   fused: tileFused,
   half: true,
@@ -290,7 +286,7 @@ function windowFused(c: Call<Conv2dAttrs>) {
 
 /** Windows gathered into tiles. */
 const windows = windowKernels<Conv2dAttrs>(
-  ({ inputs: [, w], attrs }) => attrs.groups === 1 && !isPointwise(w, attrs) && storesPlainly(attrs),
+  (c) => c.attrs.groups === 1 && !isPixelwise(c) && storesPlainly(c.attrs),
   (c) => {
     const s = stripCall(c);
     const { w0, wk, wm } = stripWeights(c, s);

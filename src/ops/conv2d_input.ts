@@ -9,7 +9,15 @@ import { type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from 
 import { call } from "./build.ts";
 import { windowKernels } from "./conv_gemm.ts";
 import { GROUP_SPACE, groupFits, groupInputDispatch, groupPick } from "./conv_group.ts";
-import { type ConvAttrs, geometry, groupSplit, outSize, prefersSubgroups, walkConv } from "./conv_shape.ts";
+import {
+  type ConvAttrs,
+  geometry,
+  groupSplit,
+  isPointwise,
+  outSize,
+  prefersSubgroups,
+  walkConv,
+} from "./conv_shape.ts";
 import {
   NO_VECTORS,
   POINTWISE_SPACE,
@@ -27,7 +35,7 @@ import {
 } from "./conv_tiles.ts";
 import { winogradKernel } from "./conv_winograd.ts";
 import { gemmKernels, UNFUSED } from "./gemm_call.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 interface InputAttrs extends ConvAttrs {
   /** Height and width of the input whose gradient this is. */
@@ -68,7 +76,7 @@ const direct: Kernel<InputAttrs> = {
     const [gy, w] = c.inputs;
     const [y] = c.outputs;
     const g = geometry(y.shape, w.shape, a);
-    const WG = c.device.software ? 8 : 64;
+    const WG = workgroupSize(c.device);
     return [
       {
         shader: "conv2d_input_direct",
@@ -110,8 +118,7 @@ function pointwiseCall(c: Call<InputAttrs>) {
   return { n, k, m: w.shape[1], plane: h * width, x: gy, y: c.outputs[0] };
 }
 
-const isPointwise = ({ inputs: [, w], attrs }: Call<InputAttrs>) =>
-  unitStride(attrs) && w.shape[2] === 1 && w.shape[3] === 1 && attrs.padding.every((p) => p === 0);
+const isPixelwise = ({ inputs: [, w], attrs }: Call<InputAttrs>) => isPointwise(attrs, w.shape.slice(2));
 
 const pointwiseWeights = ({ inputs: [, w] }: Call<InputAttrs>) => ({
   w0: w.offset,
@@ -121,7 +128,7 @@ const pointwiseWeights = ({ inputs: [, w] }: Call<InputAttrs>) => ({
 
 const pointwise: Kernel<InputAttrs> = {
   name: "pointwise",
-  when: (c) => isPointwise(c) && pointwiseFits(pointwiseCall(c)),
+  when: (c) => isPixelwise(c) && pointwiseFits(pointwiseCall(c)),
   score: () => 5,
   space: { TG: [1, 2] },
   dispatches: (c) => [pointwiseDispatch(pointwiseCall(c), c, pointwiseWeights(c), PLAIN)],
@@ -129,7 +136,7 @@ const pointwise: Kernel<InputAttrs> = {
 
 const pointwiseSg: Kernel<InputAttrs> = {
   name: "pointwise_sg",
-  when: (c) => c.device.subgroups && isPointwise(c),
+  when: (c) => c.device.subgroups && isPixelwise(c),
   score: (c) => (prefersSubgroups(c.device) ? 9 : 2),
   space: POINTWISE_SPACE,
   pick: (c) => pointwisePick(c.inputs[1].shape[1]),
@@ -138,7 +145,7 @@ const pointwiseSg: Kernel<InputAttrs> = {
 
 /** 1×1: the columns are the pixels of all pictures. */
 const tiles = gemmKernels<InputAttrs>({
-  when: isPointwise,
+  when: isPixelwise,
   call: (c) => pointwiseProduct(pointwiseCall(c), pointwiseWeights(c)),
   fused: () => ({ ...UNFUSED, bind: { a: { in: 1 }, b: { in: 0 } } }),
 });
@@ -168,7 +175,7 @@ function stripCall({ inputs: [gy, w], outputs: [y], attrs }: Call<InputAttrs>): 
 
 /** Windows gathered into tiles, at any stride. */
 const windows = windowKernels<InputAttrs>(
-  (c) => c.attrs.groups === 1 && !isPointwise(c),
+  (c) => c.attrs.groups === 1 && !isPixelwise(c),
   (c) => {
     const [, w] = c.inputs;
     const { padding } = c.attrs;

@@ -15,6 +15,7 @@ import {
   type Geometry,
   geometry,
   groupSplit,
+  isPointwise,
   outSize,
   type Prologue,
   prefersSubgroups,
@@ -23,7 +24,7 @@ import {
   walkConv,
 } from "./conv_shape.ts";
 import { type Fused, gemmKernels } from "./gemm_call.ts";
-import { ceilDiv, foldGrid } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 import { joinParts } from "./reduce_parts.ts";
 
 interface WeightAttrs extends ConvAttrs {
@@ -75,7 +76,7 @@ const direct: Kernel<WeightAttrs> = {
     const [x, gy] = c.inputs;
     const [y] = c.outputs;
     const g = geo(c);
-    const WG = c.device.software ? 8 : 64;
+    const WG = workgroupSize(c.device);
     return [
       {
         shader: "conv2d_weight_direct",
@@ -203,13 +204,11 @@ const tapUniforms = (g: Geometry, c: Call<WeightAttrs>) => ({
   pl: c.attrs.padding[2],
 });
 
-const groupOf = (c: Call<WeightAttrs>) => (c.device.software ? 8 : 64);
-
 const taps: Tile = {
   shader: "conv2d_weight_taps",
   vec: false,
-  grid: (g, c) => [ceilDiv(g.c * g.kh * g.kw, groupOf(c)), ceilDiv(g.k, c.params.TO)],
-  params: (c) => ({ WG: groupOf(c), TO: c.params.TO }),
+  grid: (g, c) => [ceilDiv(g.c * g.kh * g.kw, workgroupSize(c.device)), ceilDiv(g.k, c.params.TO)],
+  params: (c) => ({ WG: workgroupSize(c.device), TO: c.params.TO }),
   uniforms: tapUniforms,
 };
 
@@ -275,15 +274,11 @@ function rollFits(c: Call<WeightAttrs>): boolean {
   return rolls(c) && aligned && pl + pr === c.attrs.kernel[1] - 1 && Math.max(pl, pr) <= 3;
 }
 
-const isPointwise = ({ attrs: a }: Call<WeightAttrs>) =>
-  a.groups === 1 &&
-  a.kernel.every((k) => k === 1) &&
-  a.stride.every((s) => s === 1) &&
-  a.padding.every((p) => p === 0);
+const isPixelwise = ({ attrs }: Call<WeightAttrs>) => isPointwise(attrs, attrs.kernel);
 
 /** 1×1: a product along the pixels of all pictures. */
 const tiles = gemmKernels<WeightAttrs>({
-  when: isPointwise,
+  when: isPixelwise,
   call: (c) => {
     const [x, gy] = c.inputs;
     const [y] = c.outputs;
@@ -311,7 +306,7 @@ function fused(c: Call<WeightAttrs>, vec: boolean): Fused {
 
 /** Windows gathered into tiles. */
 const windows = weightKernels<WeightAttrs>(
-  (c) => single(c) && !isPointwise(c),
+  (c) => single(c) && !isPixelwise(c),
   (c) => ({ g: geo(c), a: c.attrs, x: c.inputs[0], gy: c.inputs[1], y: c.outputs[0] }),
   (c) => fused(c, false),
 );
@@ -338,7 +333,7 @@ function pointwiseFits(c: Call<WeightAttrs>): boolean {
   const [x, gy] = c.inputs;
   const plane = x.shape[2] * x.shape[3];
   return (
-    isPointwise(c) && [plane, x.offset, x.batchStride, gy.offset, gy.batchStride].every((v) => v % 4 === 0)
+    isPixelwise(c) && [plane, x.offset, x.batchStride, gy.offset, gy.batchStride].every((v) => v % 4 === 0)
   );
 }
 

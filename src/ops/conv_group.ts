@@ -5,7 +5,7 @@ import type { Call, DeviceTraits, Dispatch, Operand } from "../graph/op.ts";
 import type { ConvAttrs, Geometry } from "./conv_shape.ts";
 import type { VectorOffsets } from "./conv_tiles.ts";
 import { splitSum } from "./gemm.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 /** Pixels of a strip, and channels of a group at a time. */
 export const GROUP_SPACE = { SP: [4, 8, 2], TM: [4, 2, 1] } as const;
@@ -15,8 +15,6 @@ export const groupPick = (device: DeviceTraits): { SP: number; TM: number } => (
   SP: device.software ? 8 : 4,
   TM: 4,
 });
-
-const groupOf = (device: DeviceTraits): number => (device.software ? 8 : 64);
 
 /** The most channels up to `wanted` of which a group has whole multiples. */
 function channelsAtOnce(wanted: number, perGroup: number): number {
@@ -62,7 +60,7 @@ export function groupDispatch(s: GroupCall, c: Pick<Call, "params" | "device">, 
   const { g, a } = s;
   const { SP } = c.params;
   const TM = channelsAtOnce(c.params.TM, g.kg);
-  const WG = groupOf(c.device);
+  const WG = workgroupSize(c.device);
   const strips = ceilDiv(g.ow, SP);
   const total = g.n * g.oh * strips;
   return {
@@ -88,7 +86,7 @@ export function groupInputDispatch(s: GroupCall, c: Pick<Call, "params" | "devic
   const { g, a } = s;
   const SP = a.stride[1] * ceilDiv(c.params.SP, a.stride[1]);
   const TM = channelsAtOnce(c.params.TM, g.cg);
-  const WG = groupOf(c.device);
+  const WG = workgroupSize(c.device);
   const strips = ceilDiv(g.iw, SP);
   const total = g.n * g.ih * strips;
   return {
@@ -113,7 +111,9 @@ const tapsOf = ({ kh, kw }: Geometry): number => kh * kw;
 
 /** Whether the lanes' sums of all taps fit the memory they are joined in. */
 export function groupWeightFits(g: Geometry, a: ConvAttrs, device: DeviceTraits): boolean {
-  return groupFits(a, g.kw) && tapsOf(g) <= 49 && 4 * tapsOf(g) * groupOf(device) <= device.workgroupStorage;
+  return (
+    groupFits(a, g.kw) && tapsOf(g) <= 49 && 4 * tapsOf(g) * workgroupSize(device) <= device.workgroupStorage
+  );
 }
 
 function partsOf(g: Geometry, device: DeviceTraits): { per: number; parts: number } {
@@ -140,7 +140,7 @@ export function groupWeightDispatches(
   const whole = parts === 1;
   const first: Dispatch = {
     shader: "conv2d_group_weight",
-    params: { WG: groupOf(c.device), SP, KH: g.kh, KW: g.kw, SW: a.stride[1], DW: a.dilation[1] },
+    params: { WG: workgroupSize(c.device), SP, KH: g.kh, KW: g.kw, SW: a.stride[1], DW: a.dilation[1] },
     hooks: fused.hooks,
     bind: { ...fused.bind, y: whole ? { out: 0 } : { scratch: "parts" } },
     uniforms: {

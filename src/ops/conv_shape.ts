@@ -18,6 +18,13 @@ export interface ConvAttrs extends Attrs {
 /** How the input is transformed on load: not at all, or act(x·scale[c] + shift[c]); padding is zero after it. */
 export type Prologue = "none" | "affine" | "affineRelu";
 
+/** A 1×1 convolution of every pixel: a matrix product. `kernel` is its height and width. */
+export const isPointwise = (a: ConvAttrs, kernel: readonly number[]): boolean =>
+  a.groups === 1 &&
+  kernel.every((k) => k === 1) &&
+  a.stride.every((s) => s === 1) &&
+  a.padding.every((p) => p === 0);
+
 /** Output extent of one axis. */
 export function outExtent(size: number, k: number, stride: number, pads: number, dilation: number): number {
   return Math.floor((size + pads - dilation * (k - 1) - 1) / stride) + 1;

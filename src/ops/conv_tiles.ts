@@ -3,7 +3,7 @@
 
 import type { Call, Dispatch } from "../graph/op.ts";
 import type { GemmCall } from "./gemm_call.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 /** Where bias, scale, shift and what is added begin in their bindings, and how far the pictures of the latter lie apart. */
 export interface VectorOffsets {
@@ -115,7 +115,7 @@ export function pointwiseDispatch(
   rest: Pick<Dispatch, "hooks" | "bind"> & { readonly vectors: VectorOffsets },
 ): Dispatch {
   const hw4 = p.plane / 4;
-  const WG = c.device.software ? 8 : 64;
+  const WG = workgroupSize(c.device);
   const { TG } = c.params;
   return {
     shader: "conv2d_pointwise",
@@ -242,7 +242,7 @@ export function stripDispatch(
   const { TG, SP } = c.params;
   const strips = ceilDiv(s.ow, SP);
   const total = s.n * s.oh * strips;
-  const WG = sg || c.device.software ? 8 : 64;
+  const WG = sg ? 8 : workgroupSize(c.device);
   const baked = { TG, SP, KW: s.kw, SW: s.stride[1], DW: s.dilation[1] };
   return {
     shader: sg ? "conv2d_strip_sg" : "conv2d_strip",

@@ -7,7 +7,7 @@ import type { Call, DeviceTraits, Dispatch, Kernel, Params } from "../graph/op.t
 import type { StripCall } from "./conv_tiles.ts";
 import { gemmFits } from "./gemm.ts";
 import { type Fused, product, storeHooks, UNFUSED } from "./gemm_call.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 /** x, y and window; how the weights lie, tap by tap. */
 export interface WinogradCall {
@@ -137,7 +137,7 @@ export function winogradKernel<A extends Attrs>(
     scratch: (c) => scratchOf(call(c)),
     dispatches: (c) => {
       const w = call(c);
-      const WG = c.device.software ? 8 : 64;
+      const WG = workgroupSize(c.device);
       return [...transforms(w, WG, fused(c)), products(w, c.params), outputs(w, WG, fused(c))];
     },
   };

@@ -11,7 +11,7 @@ import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 
 interface RowsAttrs extends Attrs {
   readonly smoothing: number;
@@ -102,7 +102,7 @@ const HOOKS: Readonly<Record<string, Dispatch["hooks"]>> = {
 
 function dispatch(shader: string, c: Call<RowsAttrs>, at: { x: number }, bind: Dispatch["bind"]): Dispatch {
   const x = c.inputs[at.x];
-  const WG = c.device.software ? 8 : 64;
+  const WG = workgroupSize(c.device);
   const [n, classes] = x.shape;
   return {
     shader,
@@ -253,7 +253,7 @@ const streamRows = (
   count: number,
 ): Dispatch => {
   const d = dispatch(shader, c, at, bind);
-  const WG = streamGroup(c);
+  const WG = workgroupSize(c.device);
   return { ...d, params: { WG }, grid: foldGrid(ceilDiv(count, WG), c.device) };
 };
 

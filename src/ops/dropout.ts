@@ -7,7 +7,7 @@ import { numel, type Shape } from "../core/shape.ts";
 import { ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 
 interface DropoutAttrs extends Attrs {
   readonly shape: Shape;
@@ -41,7 +41,7 @@ defineOp<DropoutAttrs>({
       dispatches: (c) => {
         const [y] = c.outputs;
         const { p, stream, from } = c.attrs;
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         const row = y.shape.length === 0 ? 1 : numel(y.shape.slice(1));
         return [
           {

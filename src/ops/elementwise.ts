@@ -16,8 +16,8 @@ import {
   pad8,
   rankParam,
   rowSize,
-  streamGroup,
   stridesAs,
+  workgroupSize,
 } from "./layout.ts";
 
 const WGSL: Readonly<Record<DType, string>> = { f32: "f32", i32: "i32", u32: "u32", u8: "u32" };
@@ -116,7 +116,7 @@ export function stridedDispatch(
   const lists = [...inputs.map((i) => i.strides), outStrides ?? stridesAs(y, shape)];
   const c = collapse(shape, lists);
   const scalars = e.scalars?.(call.attrs) ?? [];
-  const WG = streamGroup(call);
+  const WG = workgroupSize(call.device);
   const UNROLL = call.device.software ? 8 : 4;
   const of = (i: number) => pad8(c.strides[i] ?? [], 0);
   return {
@@ -165,7 +165,7 @@ function vec4Dispatch(e: Expression, call: Call): Dispatch {
   const total4 = numel(y.shape) / 4;
   const row4 = dense ? total4 : rowSize(y.shape) / 4;
   const scalars = e.scalars?.(call.attrs) ?? [];
-  const WG = streamGroup(call);
+  const WG = workgroupSize(call.device);
   const UNROLL = call.device.software ? 8 : 4;
   const place = (o: (typeof all)[number] | undefined) =>
     o ? [o.offset / 4, dense || isDense(o) ? row4 : o.batchStride / 4] : [0, 0];

@@ -3,7 +3,7 @@
 
 import type { Attrs } from "../graph/node.ts";
 import type { Call, DeviceTraits, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
-import { ceilDiv, foldGrid, rowSize } from "./layout.ts";
+import { ceilDiv, foldGrid, rowSize, workgroupSize } from "./layout.ts";
 
 /** Extents of y[m,n] = Σ_k, done `batch` times. */
 export interface Extents {
@@ -131,7 +131,7 @@ export function splitSum(
   } = {},
 ): Dispatch {
   const total = rowSize(y.shape) * (y.shape[0] ?? 1);
-  const WG = device.software ? 8 : 64;
+  const WG = workgroupSize(device);
   return {
     shader: "split_sum",
     params: { WG },

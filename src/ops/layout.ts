@@ -2,7 +2,7 @@
 
 import type { Shape } from "../core/shape.ts";
 import { numel, stridesOf } from "../core/shape.ts";
-import type { Call, DeviceTraits, Operand } from "../graph/op.ts";
+import type { DeviceTraits, Operand } from "../graph/op.ts";
 
 /** Elements of one row of axis 0. */
 export function rowSize(shape: Shape): number {
@@ -76,7 +76,5 @@ export function foldGrid(n: number, device: DeviceTraits): [number, number, numb
 
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
-/** Workgroup size for streaming kernels: one subgroup on software devices, 64 elsewhere. */
-export function streamGroup(call: Call): number {
-  return call.device.software ? 8 : 64;
-}
+/** Workgroup size of kernels whose lanes share nothing that hangs on it: one subgroup on software devices, 64 elsewhere. */
+export const workgroupSize = ({ software }: DeviceTraits): number => (software ? 8 : 64);

@@ -17,7 +17,7 @@ import {
 import { call, sumTo } from "./build.ts";
 import { prefersSubgroups } from "./conv_shape.ts";
 import { gemmKernels, UNFUSED } from "./gemm_call.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 interface MatmulAttrs extends Attrs {
   readonly transA: boolean;
@@ -168,15 +168,13 @@ interface Tile {
   readonly rows: number;
 }
 
-const lanesOf = (c: Call) => (c.device.software ? 8 : 64);
-
 const columns: Kernel<MatmulAttrs> = {
   name: "columns",
   when: columnsFit,
   score: () => 2,
   space: { TM: [8, 4, 16] },
   dispatches: (c) => {
-    const [WG, { TM }] = [lanesOf(c), c.params];
+    const [WG, { TM }] = [workgroupSize(c.device), c.params];
     return [columnsDispatch(c, "matmul_columns", { WG, TM }, { lanes: WG, rows: TM })];
   },
 };
@@ -234,7 +232,7 @@ const rows: Kernel<MatmulAttrs> = {
   score: () => 2,
   space: { TM: [8, 4] },
   dispatches: (c) => {
-    const [WG, { TM }] = [lanesOf(c), c.params];
+    const [WG, { TM }] = [workgroupSize(c.device), c.params];
     return [rowsDispatch(c, "matmul_rows", { WG, TM }, { lanes: WG, rows: TM })];
   },
 };

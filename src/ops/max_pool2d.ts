@@ -6,7 +6,7 @@ import { numel } from "../core/shape.ts";
 import { ndarray } from "../graph/array.ts";
 import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
 
 const larger = (v: number, best: number) => v > best || Number.isNaN(v);
@@ -79,7 +79,7 @@ defineOp<PoolAttrs>({
       dispatches: (c) => {
         const [x] = c.inputs;
         const [y, at] = c.outputs;
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         const SEG = segment(c);
         const rows = numel(y.shape) / y.shape[3];
         return [
@@ -155,7 +155,7 @@ function gradientKernel(name: string, shader: string, rows: boolean): Kernel<Inp
     dispatches: (c) => {
       const [g, at] = c.inputs;
       const [y] = c.outputs;
-      const WG = streamGroup(c);
+      const WG = workgroupSize(c.device);
       const total = numel(rows ? y.shape.slice(0, 3) : y.shape);
       return [
         {

@@ -11,7 +11,7 @@ import type { Attrs } from "../graph/node.ts";
 import { type Bound, type Call, type Dispatch, defineOp, type Kernel } from "../graph/op.ts";
 import { channelMap, channelsOf, checkVectors, mapChannels, sumChannels, vec4Able } from "./channels.ts";
 import { elementwiseSplit } from "./elementwise.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 import { maskOf } from "./norm_shape.ts";
 
 const { abs, sqrt } = Math;
@@ -47,7 +47,7 @@ function passDispatch(c: Call<PassAttrs>, lanes: boolean): Dispatch {
   };
   return {
     shader: "normalize_pass",
-    params: { WG: lanes ? 1 : c.device.software ? 8 : 64, LANES },
+    params: { WG: lanes ? 1 : workgroupSize(c.device), LANES },
     types: { V: vec ? "vec4<f32>" : "f32" },
     hooks: {
       masked: `return ${mask(c.attrs.relu, vec)};`,
@@ -188,7 +188,7 @@ defineOp<EpsAttrs>({
     {
       name: "vector",
       dispatches: (c) => {
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         const n = c.outputs[0].shape[0];
         const at = (prefix: string, list: Call["inputs"]) =>
           Object.fromEntries(list.map((o, i) => [`${prefix}${i}`, o.offset]));

@@ -7,7 +7,7 @@ import { mapArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp, type Kernel } from "../graph/op.ts";
 import { elementwiseSplit } from "./elementwise.ts";
-import { ceilDiv, streamGroup } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 import { affine, vecs } from "./norm_shape.ts";
 
 const { abs, sqrt } = Math;
@@ -21,7 +21,7 @@ function vectorPair(body: string): Kernel<EpsAttrs> {
   return {
     name: "vector",
     dispatches: (c) => {
-      const WG = streamGroup(c);
+      const WG = workgroupSize(c.device);
       const n = c.outputs[0].shape[0];
       const offsets = Object.fromEntries([0, 1, 2, 3].map((i) => [`o${i}`, c.inputs[i].offset]));
       return [

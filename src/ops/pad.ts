@@ -6,7 +6,7 @@ import { forEachIndex, ndarray, offsetOf } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
 import { call } from "./build.ts";
-import { ceilDiv, foldGrid, operandStrides, pad8, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, operandStrides, pad8, workgroupSize } from "./layout.ts";
 
 interface PadAttrs extends Attrs {
   readonly before: readonly number[];
@@ -54,7 +54,7 @@ defineOp<PadAttrs>({
       dispatches: (c) => {
         const [x] = c.inputs;
         const [y] = c.outputs;
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         return [
           {
             shader: "pad",

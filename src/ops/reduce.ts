@@ -8,7 +8,7 @@ import { forEachIndex, type NDArray, ndarray, offsetOf } from "../graph/array.ts
 import type { Attrs, Value } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
 import { call, div, expand, mul, reshape, sum } from "./build.ts";
-import { ceilDiv, collapse, foldGrid, operandStrides, pad8, rankParam } from "./layout.ts";
+import { ceilDiv, collapse, foldGrid, operandStrides, pad8, rankParam, workgroupSize } from "./layout.ts";
 import { joinParts, reduceOutput } from "./reduce_parts.ts";
 
 interface ReduceAttrs extends Attrs {
@@ -104,7 +104,7 @@ function reduceKernels(how: Combine) {
       },
       dispatches: (c: Call<ReduceAttrs>) => {
         const { chunks } = chunked(c);
-        const first = stage(c, how, c.device.software ? 8 : 64, chunks);
+        const first = stage(c, how, workgroupSize(c.device), chunks);
         const parts = { scratch: "partial", count: chunks, strides: [chunks, 1] as const };
         return chunks > 1 ? [first, joinParts(parts, c.outputs[0], c.device, hooksOf(how))] : [first];
       },

@@ -9,7 +9,7 @@ import { numel, show, type TypeOf } from "../core/shape.ts";
 import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp } from "../graph/op.ts";
-import { ceilDiv, foldGrid, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 
 /** Numbers per picture at the table's start; the offsets in them count from the table's first number. */
 export const TABLE_HEADER = 10;
@@ -100,7 +100,7 @@ function onePicture(
 function pass(c: Call<ResampleAttrs>, vertical: boolean): Dispatch {
   const { pictures, height, width, rows, first } = c.attrs;
   const [px, table] = c.inputs;
-  const WG = streamGroup(c);
+  const WG = workgroupSize(c.device);
   const lines = vertical ? height : rows;
   const [x, y] = foldGrid(ceilDiv(lines * width, WG), c.device);
   return {
@@ -205,7 +205,7 @@ defineOp({
       dispatches: (c) => {
         const [x, scale, shift] = c.inputs;
         const [y] = c.outputs;
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         const [n, ch, h, w] = y.shape;
         return [
           {

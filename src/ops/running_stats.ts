@@ -7,7 +7,7 @@ import { numel, sameShape, show } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
-import { ceilDiv, streamGroup } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 
 interface StatsAttrs extends Attrs {
   readonly momentum: number | null;
@@ -52,7 +52,7 @@ defineOp<StatsAttrs>({
         [1, 1],
       ],
       dispatches: (c) => {
-        const WG = streamGroup(c);
+        const WG = workgroupSize(c.device);
         const [r0, r1] = c.outputs;
         const { momentum, factor } = c.attrs;
         const given = momentum === null;

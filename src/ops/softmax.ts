@@ -8,7 +8,7 @@ import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
 import { call } from "./build.ts";
-import { foldGrid, operandStrides } from "./layout.ts";
+import { foldGrid, operandStrides, workgroupSize } from "./layout.ts";
 
 interface AxisAttrs extends Attrs {
   readonly axis: number;
@@ -54,7 +54,7 @@ function dispatch(c: Call<AxisAttrs>, shader: string, bind: Dispatch["bind"]): D
   const { axis } = c.attrs;
   const inner = numel(x.shape.slice(axis + 1));
   const rows = numel(x.shape) / x.shape[axis];
-  const WG = c.device.software ? 8 : 64;
+  const WG = workgroupSize(c.device);
   const place = (o: (typeof c.inputs)[number]) => ({
     offset: o.offset,
     batch: axis === 0 ? 0 : operandStrides(o)[0],

@@ -12,7 +12,7 @@ import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
-import { ceilDiv, foldGrid, isDense, streamGroup } from "./layout.ts";
+import { ceilDiv, foldGrid, isDense, workgroupSize } from "./layout.ts";
 
 const BUFFERS = ["p", "g", "m", "v"] as const;
 
@@ -42,7 +42,7 @@ function flatKernel(u: Update): Kernel {
       const offsets = Object.fromEntries(
         u.uses.map((b, i) => [`${b}0`, (b === "g" ? c.inputs[i] : c.outputs[outs.indexOf(b)]).offset / d]),
       );
-      const WG = streamGroup(c);
+      const WG = workgroupSize(c.device);
       const UNROLL = c.device.software ? 32 : 4;
       const loads = Object.fromEntries(
         ["m", "v"].flatMap((b) =>
@@ -181,7 +181,7 @@ defineUpdate({
 function accumulateDispatch(c: Call, factor: boolean) {
   const [y] = c.outputs;
   const b = c.inputs[1];
-  const WG = streamGroup(c);
+  const WG = workgroupSize(c.device);
   const row = y.shape.length === 0 ? 1 : numel(y.shape.slice(1));
   return {
     shader: "accumulate",
