@@ -5,6 +5,7 @@ import { numel } from "../src/core/shape.ts";
 import { attrsKey } from "../src/graph/node.ts";
 import { type Call, type Operand, opNamed } from "../src/graph/op.ts";
 import type { Plan } from "../src/schedule/plan.ts";
+import { showKernel } from "../src/schedule/select.ts";
 
 const CONVOLUTIONS = ["conv2d", "conv2dInput", "conv2dWeight"] as const;
 type ConvOp = (typeof CONVOLUTIONS)[number];
@@ -75,7 +76,6 @@ const shapeName = (op: string, call: Call) =>
 
 /** Attributes that say what is fused, as people write them. */
 function variantName(kernel: string, call: Call): string {
-  const params = Object.entries(call.params).map(([k, v]) => `${k}=${v}`);
   const { prologue, bias, relu, before, store } = call.attrs as Readonly<Record<string, unknown>>;
   const fused = [
     typeof prologue === "string" && prologue !== "none" ? prologue : "",
@@ -84,7 +84,7 @@ function variantName(kernel: string, call: Call): string {
     before === true ? "add" : "",
     ...(Array.isArray(store) ? (store as string[]) : []),
   ].filter(Boolean);
-  return `${kernel}${params.length > 0 ? `(${params.join(" ")})` : ""}${fused.map((f) => ` +${f}`).join("")}`;
+  return `${showKernel(kernel, call.params)}${fused.map((f) => ` +${f}`).join("")}`;
 }
 
 const rows = (o: Operand) => `${o.shape}/${o.batchStride}${o.offset % 4 === 0 ? "" : "~"}`;

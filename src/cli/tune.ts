@@ -5,8 +5,8 @@ import { UsageError } from "../core/error.ts";
 import { adapterName } from "../gpu/device.ts";
 import { runtime } from "../runtime/context.ts";
 import type { GpuBackend } from "../runtime/gpu_backend.ts";
-import { nameOf } from "../runtime/tuning/contenders.ts";
 import { measurementOf, sameChoice } from "../runtime/tuning/records.ts";
+import { showKernel } from "../schedule/select.ts";
 import { init } from "../tensor/session.ts";
 import {
   checkTuneOptions,
@@ -87,7 +87,7 @@ export const tuning = command({
 
 const ms = (v: number | null): string => (v === null ? "–" : v >= 100 ? v.toFixed(0) : v.toPrecision(3));
 
-const chosen = (c: TimedChoice) => nameOf(c.kernel, c.params);
+const chosen = (c: TimedChoice) => showKernel(c.kernel, c.params);
 
 /** What a step gains by one call, in ms. */
 const gain = ({ own, best, count }: TunedCall) =>
@@ -131,7 +131,7 @@ async function listStored({ tuner, name }: GpuBackend, out: Output): Promise<voi
     const best = r.best ?? r.own;
     const fastest = measurementOf(r, best)?.ms ?? null;
     if (out.json) out.result({ event: "stored", key, ...r }, "");
-    return [key.replace(/\{.*$/, ""), nameOf(best.kernel, best.params), ms(fastest), r.measured.length];
+    return [key.replace(/\{.*$/, ""), showKernel(best.kernel, best.params), ms(fastest), r.measured.length];
   });
   const where = tuner.store?.where ?? null;
   const text = `${plural(records.length, "call")} measured on ${name}${where ? ` (${where})` : ""}`;

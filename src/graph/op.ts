@@ -17,11 +17,15 @@ export interface Operand extends TypeOf {
   readonly batchStride: number;
 }
 
-export interface Call<A extends Attrs = Attrs> {
+/** A call before its kernel's parameters are chosen. */
+export interface BareCall<A extends Attrs = Attrs> {
   readonly inputs: readonly Operand[];
   readonly outputs: readonly Operand[];
   readonly attrs: A;
   readonly device: DeviceTraits;
+}
+
+export interface Call<A extends Attrs = Attrs> extends BareCall<A> {
   readonly params: Params;
 }
 

@@ -9,14 +9,12 @@ import type { DeviceBuffer, Gpu } from "../gpu/buffers.ts";
 import type { DispatchCommand } from "../gpu/commands.ts";
 import { loneDispatch, openTools, type Tools } from "../gpu/lone_dispatch.ts";
 import { loadShaders } from "../gpu/shader_source.ts";
-import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
+import type { BareCall, Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op.ts";
 import { type Values, valuesOf } from "./verify.ts";
 
 /** Quiet NaNs with payloads that no arithmetic makes: outputs before a run, and what lies beside inputs. */
 export const POISON = 0x7fc5a5a5;
 const BESIDE = 0x7fc3c3c3;
-
-export type PlacedOperands = Omit<Call, "params">;
 
 /** One output of a run: its values in dense order, how many were never written, how many words beside it changed. */
 export interface Output {
@@ -32,7 +30,7 @@ export async function benchTools(gpu: Gpu, more: Iterable<readonly [string, stri
 
 /** A call's operands in memory of their own. Throws OutOfMemory where one is larger than a buffer of the device. */
 export class PlacedCall {
-  readonly call: PlacedOperands;
+  readonly call: BareCall;
   readonly #d: Tools;
   readonly #inputs: readonly DeviceBuffer[];
   readonly #outputs: readonly DeviceBuffer[];
@@ -40,7 +38,7 @@ export class PlacedCall {
   readonly #blank: readonly Uint32Array[];
   #data: readonly HostArray[] = [];
 
-  constructor(devices: Tools, call: PlacedOperands, inputs: readonly HostArray[]) {
+  constructor(devices: Tools, call: BareCall, inputs: readonly HostArray[]) {
     this.#d = devices;
     this.call = call;
     const made: DeviceBuffer[] = [];
@@ -169,7 +167,7 @@ export class ReadyKernel {
 }
 
 /** All outputs of the last run. Throws where an element was never written, and where one beside an output was. */
-export async function outputsOf(kernel: ReadyKernel, call: PlacedOperands): Promise<Values[]> {
+export async function outputsOf(kernel: ReadyKernel, call: BareCall): Promise<Values[]> {
   const out: HostArray[] = [];
   for (const at of call.outputs.keys()) {
     const { data, unwritten, spilled } = await kernel.output(at);

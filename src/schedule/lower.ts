@@ -5,6 +5,7 @@ import { numel } from "../core/shape.ts";
 import type { Assign } from "../graph/leaf.ts";
 import type { Node, Value } from "../graph/node.ts";
 import {
+  type BareCall,
   type Bound,
   type Call,
   type DeviceTraits,
@@ -196,7 +197,7 @@ class Lowerer {
     return places !== null;
   }
 
-  #kernel(node: Node, bare: Omit<Call, "params">) {
+  #kernel(node: Node, bare: BareCall) {
     const op = node.op as NonNullable<Node["op"]>;
     const { force } = this.#options;
     const forced = force && op.kernels.find((k) => k.name === force.kernel);

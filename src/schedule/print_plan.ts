@@ -3,6 +3,7 @@
 import { showMemory } from "./memory.ts";
 import type { Root } from "./place.ts";
 import type { Plan, Range, Step } from "./plan.ts";
+import { showKernel } from "./select.ts";
 
 function showStep(s: Step, slotOf: ReadonlyMap<Root, number>): string {
   const where = (r: Range) => {
@@ -11,9 +12,8 @@ function showStep(s: Step, slotOf: ReadonlyMap<Root, number>): string {
   };
   const layer = s.layer ? `  ${s.layer}${s.phase === "forward" ? "" : ` ${s.phase}`}` : "";
   if (s.kind === "copy") return `copy ${where(s.from)} → ${where(s.to)} ${s.to.size} B${layer}`;
-  const params = Object.entries(s.call.params).map(([k, v]) => `${k}=${v}`);
   const bound = Object.entries(s.bind).map(([k, r]) => `${k}=${where(r)}`);
-  return `${s.op} ${s.kernel}${params.length > 0 ? `(${params.join(" ")})` : ""} [${s.grid.join("×")}] ${(s.flops / 1e6).toFixed(2)} MFLOP ${s.bytes} B  ${bound.join(" ")}${layer}`;
+  return `${s.op} ${showKernel(s.kernel, s.call.params)} [${s.grid.join("×")}] ${(s.flops / 1e6).toFixed(2)} MFLOP ${s.bytes} B  ${bound.join(" ")}${layer}`;
 }
 
 /** One step a line, then totals. */

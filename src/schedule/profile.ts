@@ -3,6 +3,7 @@
 
 import type { Ceilings } from "../gpu/ceilings.ts";
 import type { DispatchStep, Plan } from "./plan.ts";
+import { showParams } from "./select.ts";
 
 /** A plan with the time of each of its steps in ms; copies are not timed and count 0. */
 export interface TimedPlan {
@@ -65,17 +66,12 @@ export function total(timed: readonly TimedPlan[]): Work {
   return timed.flatMap(timedSteps).reduce((n, { work }) => sum(n, work), NOTHING);
 }
 
-const paramsOf = (s: DispatchStep): string =>
-  Object.entries(s.specialisation.params ?? {})
-    .map(([k, v]) => `${k}=${v}`)
-    .join(" ");
-
 /** By op, kernel and shader variant, what took longest first. */
 export function byKernel(timed: readonly TimedPlan[]): KernelWork[] {
   const out = new Map<string, KernelWork>();
   for (const { step, work } of timed.flatMap(timedSteps)) {
     const { op, kernel, shader } = step;
-    const params = paramsOf(step);
+    const params = showParams(step.specialisation.params ?? {});
     const key = `${op}|${kernel}|${shader}|${params}`;
     out.set(key, { op, kernel, shader, params, ...sum(out.get(key) ?? NOTHING, work) });
   }

@@ -1,13 +1,10 @@
 // What may run a call: every kernel that is right for it, at the points of its space. Each is known by the hash of what
 // the device would compile, so that a measurement belongs to just that text: a changed shader loses its own and no other.
 
-import { hash53, hashText } from "../../core/hash.ts";
-import { Generator } from "../../core/random.ts";
+import { hashText } from "../../core/hash.ts";
 import { specialise } from "../../gpu/shader.ts";
-import type { AnyOp, Call, Dispatch, Kernel, Params } from "../../graph/op.ts";
-import { candidates, defaultParams, heuristic } from "../../schedule/select.ts";
-
-export type Bare = Omit<Call, "params">;
+import type { AnyOp, BareCall, Dispatch, Kernel, Params } from "../../graph/op.ts";
+import { candidates, defaultParams, heuristic, points, scoreOf } from "../../schedule/select.ts";
 
 export interface Contender {
   readonly kernel: Kernel;
@@ -18,12 +15,6 @@ export interface Contender {
 /** Points of one kernel's space at most: its own, and a seeded choice of the others. */
 const POINTS = 12;
 
-/** `strip_sg(TG=1 SP=8)`. */
-export function nameOf(kernel: string, params: Params): string {
-  const at = Object.entries(params).map(([k, v]) => `${k}=${v}`);
-  return at.length > 0 ? `${kernel}(${at.join(" ")})` : kernel;
-}
-
 export class Contenders {
   readonly #sources: ReadonlyMap<string, string>;
   readonly #hashes = new Map<string, string>();
@@ -33,19 +24,19 @@ export class Contenders {
   }
 
   /** What is chosen without measurements; null where it may not be measured. */
-  own(op: AnyOp, call: Bare): Contender | null {
+  own(op: AnyOp, call: BareCall): Contender | null {
     const { kernel, params } = heuristic(op, call);
     // As the schedule does: a grid beyond the device gives way to the baseline.
     return this.of(op, kernel, params, call) ?? this.baseline(op, call);
   }
 
-  baseline(op: AnyOp, call: Bare): Contender | null {
+  baseline(op: AnyOp, call: BareCall): Contender | null {
     const [kernel] = op.kernels;
     return this.of(op, kernel, defaultParams(kernel, call), call);
   }
 
   /** One kernel at one point; null where the device cannot run it so. */
-  of(op: AnyOp, kernel: Kernel, params: Params, call: Bare): Contender | null {
+  of(op: AnyOp, kernel: Kernel, params: Params, call: BareCall): Contender | null {
     // Where results lie was decided by the baseline's ways.
     if (String(kernel.inPlace) !== String(op.kernels[0].inPlace)) return null;
     const dispatches = kernel.dispatches({ ...call, params });
@@ -54,13 +45,12 @@ export class Contenders {
   }
 
   /** All of them: the heuristic's first, then the baseline. Points that make the same dispatches count once. */
-  all(op: AnyOp, call: Bare): Contender[] {
-    const score = (k: Kernel) => k.score?.({ ...call, params: defaultParams(k, call) }) ?? 0;
+  all(op: AnyOp, call: BareCall): Contender[] {
     // Below 0: not for a device of this kind, and much of it to compile.
     const list = candidates(op, call)
-      .filter((k) => score(k) >= 0)
+      .filter((k) => scoreOf(k, call) >= 0)
       .flatMap((kernel) =>
-        points(op, kernel, call).flatMap((params) => this.of(op, kernel, params, call) ?? []),
+        points(op, kernel, call, POINTS).flatMap((params) => this.of(op, kernel, params, call) ?? []),
       );
     const seen = new Set<string>();
     return [this.own(op, call), this.baseline(op, call), ...list].flatMap((c) => {
@@ -84,16 +74,4 @@ export class Contenders {
     }
     return JSON.stringify([text, bind, grid, Object.keys(uniforms)]);
   }
-}
-
-/** A kernel's own point, then all others of its space or a seeded choice of them. */
-function points(op: AnyOp, kernel: Kernel, call: Bare): Params[] {
-  const own = defaultParams(kernel, call);
-  let list: Params[] = [{}];
-  for (const [k, values] of Object.entries(kernel.space ?? {}))
-    list = list.flatMap((p) => values.map((v) => ({ ...p, [k]: v })));
-  const others = list.filter((p) => Object.keys(p).some((k) => p[k] !== own[k]));
-  if (others.length < POINTS) return [own, ...others];
-  const random = new Generator(hash53(`${op.name} ${kernel.name}`) % 2 ** 32);
-  return [own, ...random.shuffle(others).slice(0, POINTS - 1)];
 }

@@ -6,10 +6,9 @@
 import { UNIT, UNIT_F16 } from "../../core/accuracy.ts";
 import { type HostArray, hostArray } from "../../core/dtype.ts";
 import { DeviceLost, messageOf } from "../../core/error.ts";
-import type { AnyOp, InputSpec } from "../../graph/op.ts";
+import type { AnyOp, BareCall, InputSpec } from "../../graph/op.ts";
 import { outputsOf, type PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
 import { Reference, type Values, valuesOf } from "../verify.ts";
-import type { Bare } from "./contenders.ts";
 import { realOperands, wholeOperands } from "./operands.ts";
 
 /** FLOPs of the reference that are computed: where whole numbers tell nothing, it alone tells all. */
@@ -19,7 +18,7 @@ const WHOLE = 6.4e7;
 /** Whole numbers up to this are exact in f32, and so is any sum of them that does not exceed it. */
 const EXACT = 2 ** 24;
 
-const isExact = (op: AnyOp, call: Bare) =>
+const isExact = (op: AnyOp, call: BareCall) =>
   typeof op.exact === "function" ? op.exact(call.attrs) : (op.exact ?? false);
 
 /** What is wrong with a kernel; null when nothing is seen. */
@@ -27,7 +26,7 @@ export type Objection = string | null;
 
 /** Compares kernels with the op's reference on real operands. */
 export class RowCheck {
-  readonly #call: Bare;
+  readonly #call: BareCall;
   readonly #reference: Reference;
 
   constructor(op: AnyOp, placed: PlacedCall, specs: readonly InputSpec[]) {
@@ -86,7 +85,7 @@ export class WholeCheck {
   }
 }
 
-async function runOnce(kernel: ReadyKernel, call: Bare): Promise<Values[]> {
+async function runOnce(kernel: ReadyKernel, call: BareCall): Promise<Values[]> {
   kernel.reset();
   await kernel.run();
   return outputsOf(kernel, call);
@@ -95,7 +94,7 @@ async function runOnce(kernel: ReadyKernel, call: Bare): Promise<Values[]> {
 /** What `check` finds wrong with the kernel's outputs. */
 async function objectionOf(
   kernel: ReadyKernel,
-  call: Bare,
+  call: BareCall,
   check: (outputs: readonly Values[]) => void,
 ): Promise<Objection> {
   try {

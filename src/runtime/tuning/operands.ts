@@ -3,8 +3,7 @@
 import { type HostArray, hostArray } from "../../core/dtype.ts";
 import { Generator } from "../../core/random.ts";
 import { numel } from "../../core/shape.ts";
-import type { AnyOp, InputSpec } from "../../graph/op.ts";
-import type { Bare } from "./contenders.ts";
+import type { AnyOp, BareCall, InputSpec } from "../../graph/op.ts";
 
 const dtypeOf = (s: InputSpec) => s.dtype ?? "f32";
 
@@ -12,7 +11,7 @@ const dtypeOf = (s: InputSpec) => s.dtype ?? "f32";
  * How each operand is drawn: as in the first sample of the same operands that is not made of chosen values. Null where
  * there is none such (an index that must lie in its window): then nothing can be tried.
  */
-export function operandSpecs(op: AnyOp, call: Bare): readonly InputSpec[] | null {
+export function operandSpecs(op: AnyOp, call: BareCall): readonly InputSpec[] | null {
   if (call.outputs.some((o) => o.dtype === "u8")) return null;
   const alike = op.samples.find(
     ({ inputs }) =>
@@ -43,7 +42,7 @@ function uniform(n: number, operand: number, f: (v: number) => number, into: Hos
  * Real numbers, whole ones where the dtype is whole. They are multiples of 2⁻¹¹ and by default below 1, so that a
  * product of two and a sum with a third are exact: no ReLU hangs on rounding, and only long sums round.
  */
-export function realOperands(call: Bare, specs: readonly InputSpec[]): HostArray[] {
+export function realOperands(call: BareCall, specs: readonly InputSpec[]): HostArray[] {
   return call.inputs.map(({ shape, dtype }, i) => {
     const { low, high } = specs[i];
     const n = numel(shape);
@@ -57,7 +56,7 @@ export function realOperands(call: Bare, specs: readonly InputSpec[]): HostArray
 }
 
 /** Small whole numbers, of which sums and products are exact. */
-export function wholeOperands(op: AnyOp, call: Bare, specs: readonly InputSpec[]): HostArray[] {
+export function wholeOperands(op: AnyOp, call: BareCall, specs: readonly InputSpec[]): HostArray[] {
   const [low, high] = op.exactRange ?? [-4, 4];
   const real = realOperands(call, specs);
   return call.inputs.map(({ shape, dtype }, i) => {

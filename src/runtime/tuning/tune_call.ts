@@ -3,9 +3,9 @@
 
 import { DeviceLost, messageOf, OutOfMemory } from "../../core/error.ts";
 import type { Tools } from "../../gpu/lone_dispatch.ts";
-import type { AnyOp, InputSpec, Kernel } from "../../graph/op.ts";
+import type { AnyOp, BareCall, InputSpec, Kernel } from "../../graph/op.ts";
 import { PlacedCall, type ReadyKernel } from "../kernel_bench.ts";
-import type { Bare, Contender } from "./contenders.ts";
+import type { Contender } from "./contenders.ts";
 import { RowCheck, WholeCheck } from "./judge.ts";
 import { operandSpecs, realOperands } from "./operands.ts";
 import { duel, isHopeless, lowest, middle, type Racer, race, single } from "./race.ts";
@@ -36,7 +36,7 @@ const noted = (c: Contender, verdict: Verdict, why?: string): Measured => ({
 });
 
 /** Why the baseline is not even tried; null where it is. */
-function hopeless(op: AnyOp, call: Bare): string | null {
+function hopeless(op: AnyOp, call: BareCall): string | null {
   const { flops } = op.cost(call.inputs, call.outputs, call.attrs);
   const ms = flops / SLOW[call.device.software ? 0 : 1];
   return ms > HOPELESS_MS ? `estimated at ${(ms / 1000).toFixed(1)} s` : null;
@@ -53,7 +53,7 @@ interface Entry extends Racer {
  */
 export async function tuneCall(
   op: AnyOp,
-  call: Bare,
+  call: BareCall,
   contenders: readonly Contender[],
   devices: Tools,
 ): Promise<CallRecord | null> {
@@ -69,7 +69,11 @@ export async function tuneCall(
 }
 
 /** The call on operands of its own; null where there is no memory for them. */
-async function place(call: Bare, specs: readonly InputSpec[], devices: Tools): Promise<PlacedCall | null> {
+async function place(
+  call: BareCall,
+  specs: readonly InputSpec[],
+  devices: Tools,
+): Promise<PlacedCall | null> {
   const { device } = devices.gpu;
   device.pushErrorScope("out-of-memory");
   let placed: PlacedCall | null = null;

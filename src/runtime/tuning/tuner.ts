@@ -2,10 +2,10 @@
 // is stored and times nothing, "on" measures the calls of a plan that have no measurement, then stores them.
 
 import type { Tools } from "../../gpu/lone_dispatch.ts";
-import { type AnyOp, opNamed } from "../../graph/op.ts";
+import { type AnyOp, type BareCall, opNamed } from "../../graph/op.ts";
 import type { Plan } from "../../schedule/plan.ts";
-import { type Choice, type Choices, callKey } from "../../schedule/select.ts";
-import { type Bare, type Contender, Contenders, nameOf } from "./contenders.ts";
+import { type Choice, type Choices, callKey, showKernel } from "../../schedule/select.ts";
+import { type Contender, Contenders } from "./contenders.ts";
 import { type CallRecord, measurementOf, type Records, sameChoice } from "./records.ts";
 import type { TuningStore } from "./store.ts";
 import { tuneCall } from "./tune_call.ts";
@@ -17,7 +17,7 @@ export type TuneMode = (typeof TUNE_MODES)[number];
 export interface PlannedCall {
   readonly key: string;
   readonly op: AnyOp;
-  readonly call: Bare;
+  readonly call: BareCall;
   readonly count: number;
 }
 
@@ -55,7 +55,7 @@ export class Tuner {
   }
 
   /** What measurements say about a call; null where they say nothing, or not about the kernels as they are now. */
-  choice(op: AnyOp, call: Bare): Choice | null {
+  choice(op: AnyOp, call: BareCall): Choice | null {
     if (this.mode === "off" || this.#records.size === 0) return null;
     const record = this.#records.get(callKey(op, call));
     const { best } = record ?? {};
@@ -136,7 +136,7 @@ export class Tuner {
     if (!wrong || this.#told) return;
     this.#told = true;
     console.warn(
-      `thaw: ${op.name} ${nameOf(wrong.kernel, wrong.params)} computes wrongly on this machine and is not chosen where that was seen (${wrong.why})`,
+      `thaw: ${op.name} ${showKernel(wrong.kernel, wrong.params)} computes wrongly on this machine and is not chosen where that was seen (${wrong.why})`,
     );
   }
 
