@@ -2,6 +2,7 @@
 
 import type { HostArray } from "../src/core/dtype.ts";
 import { ThawError } from "../src/core/error.ts";
+import { sample, type Timing } from "../src/core/timing.ts";
 import type { Ceilings } from "../src/gpu/ceilings.ts";
 import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import { type AnyOp, type Call, type Kernel, opNamed } from "../src/graph/op.ts";
@@ -9,7 +10,6 @@ import { outputsOf, PlacedCall, type ReadyKernel } from "../src/runtime/kernel_b
 import { type Verified, valuesOf, verify } from "../src/runtime/verify.ts";
 import { operandsOf } from "./operands.ts";
 import { bytesOf, type PlannedKernel } from "./planned.ts";
-import { sample, type Timing } from "./timing.ts";
 
 /** A kernel's output is not its reference's. */
 export class WrongKernel extends ThawError {

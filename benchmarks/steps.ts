@@ -1,9 +1,9 @@
 // Times steps of several engines in turn: a calibration run, then one step of each, round after round, so that whatever
 // else the machine does falls on all of them alike.
 
+import { median, summarize, type Timing } from "../src/core/timing.ts";
 import { type Engine, PeerFailed, type StepResult } from "./engine.ts";
 import type { Calibration } from "./machine.ts";
-import { median, summarize, type Timing } from "./timing.ts";
 
 export interface Row extends Timing {
   readonly engine: string;

@@ -1,6 +1,7 @@
 // What the device can do at most, as measured in this process: how fast it multiplies and adds without loads, and how
 // fast it copies. Profiles and benchmarks give shares of these.
 
+import { sample } from "../core/timing.ts";
 import type { DispatchCommand } from "./commands.ts";
 import type { Gpu } from "./device.ts";
 import { loneDispatch, openTools, type Tools } from "./lone_dispatch.ts";
@@ -20,32 +21,18 @@ interface Loop {
   readonly bind: Readonly<Record<string, number>>;
 }
 
-/** A sample repeats the loop until it takes this long, so that the wait for the device is nothing. */
-const SAMPLE_MS = 20;
-/** At least so many samples, more while there is time, but not more than so many. */
-const LEAST = 5;
-const MOST = 40;
-const BUDGET_MS = 600;
+const SAMPLING = { sampleMs: 20, budgetMs: 600, least: 5, most: 40 };
 
 /** The smallest time of one run in ms: a ceiling is what the device can do undisturbed. */
 async function fastest(tools: Tools, loop: Loop): Promise<number> {
   const { buffers, commander } = tools;
   const { command, made } = await prepared(tools, loop);
-  const timed = async (repeats: number) => {
-    const began = performance.now();
+  const run = (repeats: number) => {
     commander.run(new Array<DispatchCommand>(repeats).fill(command));
-    await commander.drain();
-    return (performance.now() - began) / repeats;
+    return commander.drain();
   };
   try {
-    await timed(1);
-    const once = Math.max(0.01, await timed(1));
-    const repeats = Math.max(1, Math.min(200, Math.round(SAMPLE_MS / once)));
-    let best = Number.POSITIVE_INFINITY;
-    const start = performance.now();
-    for (let n = 0; n < LEAST || (n < MOST && performance.now() - start < BUDGET_MS); n++)
-      best = Math.min(best, await timed(repeats));
-    return best;
+    return (await sample(run, SAMPLING)).min;
   } finally {
     for (const b of made) buffers.destroy(b);
   }

@@ -1,6 +1,7 @@
 // Times of a plan's steps over several runs; and what DEBUG=2 prints: the time of each run, and where the time of all
 // runs of a session went, by kernel.
 
+import { median } from "../core/timing.ts";
 import type { Commander } from "../gpu/commands.ts";
 import { byKernel, type KernelWork, sum, type TimedPlan, total } from "../schedule/profile.ts";
 import { kernelTable } from "../schedule/profile_tables.ts";
@@ -20,9 +21,8 @@ export async function timedRounds(commander: Commander, p: Prepared, rounds: num
   for (let r = 0; r < rounds; r++) all.push(await commander.timed(p.commands));
   const coarse = all.some((ms) => ms.some((t, i) => t === 0 && p.plan.steps[i].kind === "dispatch"));
   const ms = p.plan.steps.map((_, i) => {
-    const own = all.map((r) => r[i]).sort((a, b) => a - b);
-    if (coarse) return own.reduce((a, b) => a + b, 0) / rounds;
-    return (own[(rounds - 1) >> 1] + own[rounds >> 1]) / 2;
+    const own = all.map((r) => r[i]);
+    return coarse ? own.reduce((a, b) => a + b, 0) / rounds : median(own);
   });
   return { plan: p.plan, ms, clock: commander.clock };
 }

@@ -3,6 +3,7 @@
 
 import { UsageError } from "../core/error.ts";
 import { checkNumber, checkWord } from "../core/options.ts";
+import { median } from "../core/timing.ts";
 import { type Classifier, checkName, create } from "../models/index.ts";
 import { Adam } from "../optim/index.ts";
 import { runtime } from "../runtime/context.ts";
@@ -204,9 +205,6 @@ async function compare(
     rounds: times.length,
   };
 }
-
-const median = (list: readonly number[]): number =>
-  [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
 async function timed(step: () => Promise<unknown>): Promise<number> {
   const began = performance.now();

@@ -14,8 +14,8 @@ import { foretellMs, seriesOf, tooLong } from "../../benchmarks/scaling_points.t
 import type { CaseResult } from "../../benchmarks/step_course.ts";
 import { type Failure, type Row, roundsFor, timeSteps, type Warm } from "../../benchmarks/steps.ts";
 import { comparisons } from "../../benchmarks/tables.ts";
-import { quantile, sample, summarize } from "../../benchmarks/timing.ts";
 import { UsageError } from "../../src/core/error.ts";
+import { quantile, sample, summarize } from "../../src/core/timing.ts";
 import { REWRITES } from "../../src/schedule/rewrites/index.ts";
 import { bench } from "../lib/bench.ts";
 
