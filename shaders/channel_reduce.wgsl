@@ -1,17 +1,14 @@
-// channel_reduce — per channel the two sums Σ first(a, b, s) and Σ second(a, b, s, m) over pictures and plane, then
-// r0, r1 = finish(sums). With PASSES 2 the second sum is a second walk and m is the first sum / count (two-pass
-// variance). A workgroup of WG lanes per channel (tree in workgroup memory), or with LANES > 1 one lane per channel
-// (small planes). V is f32, or vec4 along the plane. Fixed order: the same bits on every run.
+// channel_reduce — per channel the two sums Σ first(a, b, s) and Σ second(a, b, s) over pictures and plane as
+// r0 and r1. A workgroup of WG lanes per channel (tree in workgroup memory), or with LANES > 1 one lane per
+// channel (small planes). V is f32, or vec4 along the plane. Fixed order: the same bits on every run.
 const WG = 8u; //@param
 const LANES = 1u; //@param
-const PASSES = 2u; //@param
 alias V = f32; //@type
 
 struct Sizes {
   n: u32,
   c: u32,
   plane: u32,
-  count: u32,
   a0: u32,
   an: u32,
   b0: u32,
@@ -40,9 +37,8 @@ struct Sizes {
 fn load_b(i: u32) -> V { return V(0.0); } //@hook
 fn channel(c: u32) -> vec4<f32> { return vec4<f32>(1.0, 0.0, 0.0, 0.0); } //@hook
 fn first(a: V, b: V, s: vec4<f32>) -> V { return a; } //@hook
-fn second(a: V, b: V, s: vec4<f32>, m: f32) -> V { return (a - V(m)) * (a - V(m)); } //@hook
+fn second(a: V, b: V, s: vec4<f32>) -> V { return a; } //@hook
 fn total(v: V) -> f32 { return v; } //@hook
-fn finish(s0: f32, s1: f32, count: f32) -> vec2<f32> { return vec2<f32>(s0 / count, s1 / count); } //@hook
 
 var<workgroup> tree: array<vec2<f32>, WG>;
 
@@ -58,9 +54,7 @@ fn join(l: u32, v: vec2<f32>) -> vec2<f32> {
     }
     workgroupBarrier();
   }
-  let s = tree[0];
-  workgroupBarrier();
-  return s;
+  return tree[0];
 }
 
 @compute @workgroup_size(WG * LANES)
@@ -78,25 +72,11 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
       let va = a[ab + i];
       let vb = load_b(bb + i);
       p0 += first(va, vb, s);
-      if (PASSES == 1u) {
-        p1 += second(va, vb, s, 0.0);
-      }
+      p1 += second(va, vb, s);
     }
   }
-  var sums = join(lane, vec2<f32>(total(p0), total(p1)));
-  if (PASSES == 2u) {
-    let m = sums.x / f32(u.count);
-    for (var n = 0u; n < u.n; n++) {
-      let ab = u.a0 + n * u.an + c * u.plane;
-      let bb = u.b0 + n * u.bn + c * u.plane;
-      for (var i = lane; i < u.plane; i += WG) {
-        p1 += second(a[ab + i], load_b(bb + i), s, m);
-      }
-    }
-    sums.y = join(lane, vec2<f32>(total(p1), 0.0)).x;
-  }
+  let r = join(lane, vec2<f32>(total(p0), total(p1)));
   if (lane == 0u && id < u.c) {
-    let r = finish(sums.x, sums.y, f32(u.count));
     r0[u.y0 + c] = r.x;
     r1[u.y1 + c] = r.y;
   }

@@ -1,5 +1,6 @@
 // channelStats — per channel of x [N, C, …]: mean[c] = Σ x / M and var[c] = Σ (x - mean)² / M, M = N·plane (biased).
-// Its gradient gx = (gmean[c] + 2·gvar[c]·(x - mean[c])) / M is the op statsInput. Two passes, never E[x²] - E[x]².
+// Its gradient gx = (gmean[c] + 2·gvar[c]·(x - mean[c])) / M is the op statsInput. Running means
+// and squared differences, merged (Welford), never E[x²] - E[x]².
 
 import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show } from "../core/shape.ts";
@@ -7,9 +8,23 @@ import { mapArray } from "../graph/array.ts";
 import type { Attrs, Value } from "../graph/node.ts";
 import { defineOp } from "../graph/op.ts";
 import { add, call, full, mul, mulScalar, sub } from "./build.ts";
-import { channelMap, channelReduce, channelsOf, checkVectors, mapChannels, sumChannels } from "./channels.ts";
+import {
+  channelMap,
+  channelsOf,
+  checkVectors,
+  mapChannels,
+  perChannel,
+  sumChannels,
+  vec4Able,
+} from "./channels.ts";
 
-const square = "let d = a - V(m); return d * d;";
+/** The moments of a vec4's four components, each of `count` values. */
+const FOUR = [0, 2]
+  .map((i) => {
+    const [p, q] = [`[${i}]`, `[${i + 1}]`];
+    return `merged(Moments(mean${p}, m2${p}, count), Moments(mean${q}, m2${q}, count))`;
+  })
+  .reduce((a, b) => `return merged(${a}, ${b});`);
 
 /** Merges the statistics of parts of n₁, n₂, … values (Chan, Golub and LeVeque 1979). */
 function mergeStats(parts: readonly (readonly Value[])[], counts: readonly number[]): Value[] {
@@ -71,17 +86,29 @@ defineOp({
     return [abs, sq];
   },
   cost: ([x]) => ({ flops: 4 * numel(x.shape) }),
-  kernels: channelReduce(
-    1,
-    () => ({
-      channel: "return vec4<f32>(0.0);",
-      body: () => "return a;",
-      second: () => square,
-      finish: "return vec2<f32>(s0 / count, s1 / count);",
-    }),
-    2,
-    () => [],
-  ),
+  kernels: perChannel(0, (c, shares) => {
+    const [x] = c.inputs;
+    const [mean, variance] = c.outputs;
+    const { n, c: channels, plane } = channelsOf(x, "channelStats");
+    const vec = vec4Able(plane, [x]);
+    const v = vec ? 4 : 1;
+    return {
+      shader: "channel_stats",
+      params: { ...shares },
+      types: { V: vec ? "vec4<f32>" : "f32" },
+      hooks: vec ? { joined: FOUR } : undefined,
+      bind: { a: { in: 0 }, r0: { out: 0 }, r1: { out: 1 } },
+      uniforms: {
+        n,
+        c: channels,
+        plane: plane / v,
+        a0: x.offset / v,
+        an: x.batchStride / v,
+        y0: mean.offset,
+        y1: variance.offset,
+      },
+    };
+  }),
   samples: [
     { inputs: [{ shape: [2, 3, 4, 4] }] },
     { inputs: [{ shape: [3, 5, 3, 3] }] },
@@ -89,6 +116,8 @@ defineOp({
     { inputs: [{ shape: [4, 9] }] },
     { inputs: [{ shape: [1, 2, 1, 3] }] },
     { inputs: [{ shape: [2, 17, 8, 8] }] },
+    { note: "several at once, and some left over", inputs: [{ shape: [2, 2, 12, 13] }] },
+    { note: "the same without vec4", inputs: [{ shape: [2, 2, 7, 7] }] },
   ],
   split: ([x]) => [
     { extent: x.shape[1], inputs: [1], outputs: [0, 0], merge: "concat" },
@@ -146,19 +175,17 @@ defineOp<CountAttrs>({
     ];
   },
   cost: ([x]) => ({ flops: 3 * numel(x.shape) }),
-  kernels: [
-    channelMap(
-      ({ before }) => (before ? 2 : 1),
-      ({ before }) => ({
-        channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c] * u.e0, 2.0 * v2[u.o2 + c] * u.e0, 0.0);",
-        body: (vec) => {
-          const y = vec ? "fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y))" : "fma(s.z, a - s.x, s.y)";
-          return `return ${before ? `b + ${y}` : y};`;
-        },
-      }),
-      (c) => [1 / c.attrs.count],
-    ),
-  ],
+  kernels: channelMap(
+    ({ before }) => (before ? 2 : 1),
+    ({ before }) => ({
+      channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c] * u.e0, 2.0 * v2[u.o2 + c] * u.e0, 0.0);",
+      body: (vec) => {
+        const y = vec ? "fma(vec4<f32>(s.z), a - s.x, vec4<f32>(s.y))" : "fma(s.z, a - s.x, s.y)";
+        return `return ${before ? `b + ${y}` : y};`;
+      },
+    }),
+    (c) => [1 / c.attrs.count],
+  ),
   samples: [false, true].flatMap((before) => {
     const sample = (shape: readonly number[], count: number) => ({
       inputs: [...(before ? [{ shape }] : []), { shape }, ...[0, 1, 2].map(() => ({ shape: [shape[1]] }))],

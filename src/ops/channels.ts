@@ -57,15 +57,13 @@ export interface ChannelHooks {
   readonly channel: string;
   /** Body of `extra(c)`: a fifth value of the channel, `k` in `f`. */
   readonly extra?: string;
-  /** Body of `f(a, b, s)` (map) or `term(a, b, s, m)` (reduce), for V = f32 or vec4<f32>. */
+  /** Body of `f(a, b, s)` (map) or `first(a, b, s)` (reduce), for V = f32 or vec4<f32>. */
   readonly body: (vec: boolean) => string;
 }
 
 export interface ReduceHooks extends ChannelHooks {
-  /** Body of `second(a, b, s, m)`. */
+  /** Body of `second(a, b, s)`. */
   readonly second: (vec: boolean) => string;
-  /** Body of `finish(s0, s1, count)`. */
-  readonly finish: string;
 }
 
 export const vec4Able = (plane: number, operands: readonly Operand[]) =>
@@ -85,27 +83,39 @@ function operands<A extends Attrs>(c: Call<A>, large: 1 | 2) {
   return { big, bind, offsets };
 }
 
-/** y[n,c,i] = f(a[n,c,i], b[n,c,i], channel values): one kernel, vec4 along the plane where that fits. */
+/** Values that an invocation of channel_map makes, and at most of one of channel_map_rows. */
+const UNROLL = 4;
+const RUN = 64;
+
+/**
+ * y[n,c,i] = f(a[n,c,i], b[n,c,i], channel values), vec4 along the plane where that fits: spread over the invocations value
+ * by value (map), or in runs of a channel's values, where finding a place costs more than using it (rows).
+ */
 export function channelMap<A extends Attrs>(
   largeOf: 1 | 2 | ((a: A) => 1 | 2),
   hooksOf: (a: A) => ChannelHooks,
   scalars: (call: Call<A>) => readonly number[],
-): Kernel<A> {
+): Kernel<A>[] {
   const count = (c: Call<A>) => (typeof largeOf === "number" ? largeOf : largeOf(c.attrs));
-  const dispatch = (c: Call<A>, vec: boolean): Dispatch => {
+  const dispatch = (c: Call<A>, rows: boolean): Dispatch => {
     const hooks = hooksOf(c.attrs);
     const large = count(c);
     const { big, bind, offsets } = operands(c, large);
     const [y] = c.outputs;
-    const g = channelsOf(y, "channelMap");
+    const { n, c: channels, plane } = channelsOf(y, "channelMap");
+    const vec = vec4Able(plane, [...big, y]);
     const v = vec ? 4 : 1;
     const [a, b] = [big[0], big[1] ?? big[0]];
     const [e0 = 0, e1 = 0] = scalars(c);
     const WG = workgroupSize(c.device);
-    const rowsPer = c.device.software ? 8 : 4;
+    const run = Math.min(plane / v, RUN);
+    const runs = ceilDiv(plane / v, run);
+    const values = (n * channels * plane) / v;
+    const pictures = Math.min(n, Math.ceil(RUN / 4 / run));
+    const total = rows ? ceilDiv(n, pictures) * channels * runs : values;
     return {
-      shader: "channel_map",
-      params: { WG, UNROLL: rowsPer },
+      shader: rows ? "channel_map_rows" : "channel_map",
+      params: { WG, ...(rows ? {} : { UNROLL }) },
       types: { V: vec ? "vec4<f32>" : "f32" },
       hooks: {
         channel: hooks.channel,
@@ -115,9 +125,9 @@ export function channelMap<A extends Attrs>(
       },
       bind: { ...bind, y: { out: 0 } },
       uniforms: {
-        total: (g.n * g.c * g.plane) / v,
-        plane: g.plane / v,
-        c: g.c,
+        total,
+        plane: plane / v,
+        c: channels,
         a0: a.offset / v,
         an: a.batchStride / v,
         b0: b.offset / v,
@@ -127,57 +137,89 @@ export function channelMap<A extends Attrs>(
         ...offsets,
         e0,
         e1,
+        ...(rows ? { n, run, runs, pictures } : {}),
       },
-      grid: foldGrid(ceilDiv((g.n * g.c * g.plane) / v, WG * rowsPer), c.device),
+      grid: foldGrid(ceilDiv(total, rows ? WG : WG * UNROLL), c.device),
     };
   };
-  return {
-    name: "map",
-    dispatches: (c) => {
-      const { big } = operands(c, count(c));
-      return [dispatch(c, vec4Able(channelsOf(c.outputs[0], "channelMap").plane, [...big, c.outputs[0]]))];
+  return [
+    { name: "map", dispatches: (c) => [dispatch(c, false)] },
+    {
+      name: "rows",
+      score: (c) => (c.device.software ? 1 : -1),
+      dispatches: (c) => [dispatch(c, true)],
     },
-  };
+  ];
+}
+
+/** How kernels that go through each channel as a whole share it out: `WG` lanes a channel and `LANES` channels a workgroup. */
+export interface Shares {
+  readonly WG: number;
+  readonly LANES: number;
 }
 
 /**
- * Per channel two sums of terms over (n, i), finished into two outputs. `PASSES` 2 gives the term of the second sum
- * the mean of the first (for variances). One workgroup a channel, or (lanes) one lane a channel for small planes.
+ * Two kernels that go through each channel of input `large` as a whole: a workgroup for each (group) or, where planes are
+ * small and finding a place costs much, an invocation for each (lanes). `dispatch` gets the shares for its parameters.
  */
+export function perChannel<A extends Attrs>(
+  large: number,
+  dispatch: (call: Call<A>, shares: Shares) => Omit<Dispatch, "grid">,
+  inPlace?: Kernel<A>["inPlace"],
+): Kernel<A>[] {
+  const geometry = (c: Call<A>) => channelsOf(c.inputs[large], "perChannel");
+  const dispatched = (c: Call<A>, shares: Shares): Dispatch => ({
+    ...dispatch(c, shares),
+    grid: foldGrid(ceilDiv(geometry(c).c, shares.LANES), c.device),
+  });
+  return [
+    {
+      name: "group",
+      inPlace,
+      dispatches: (c) => [dispatched(c, { WG: workgroupSize(c.device), LANES: 1 })],
+    },
+    {
+      name: "lanes",
+      inPlace,
+      score: (c) => (c.device.software && geometry(c).plane <= 64 ? 1 : -1),
+      dispatches: (c) => [dispatched(c, { WG: 1, LANES: 8 })],
+    },
+  ];
+}
+
+/** The sum of a V's components. */
+export const sumOf = (vec: boolean) => (vec ? "return (v.x + v.y) + (v.z + v.w);" : "return v;");
+
+/** Per channel two sums of terms over (n, i). */
 export function channelReduce<A extends Attrs>(
   large: 1 | 2,
   hooksOf: (a: A) => ReduceHooks,
-  passes: 1 | 2,
   scalars: (call: Call<A>) => readonly number[],
 ): Kernel<A>[] {
-  const dispatch = (c: Call<A>, lanes: boolean): Dispatch => {
+  return perChannel(0, (c, shares) => {
     const hooks = hooksOf(c.attrs);
     const { big, bind, offsets } = operands(c, large);
-    const g = channelsOf(c.inputs[0], "channelReduce");
-    const vec = vec4Able(g.plane, big);
+    const { n, c: channels, plane } = channelsOf(c.inputs[0], "channelReduce");
+    const vec = vec4Able(plane, big);
     const v = vec ? 4 : 1;
     const [a, b] = [big[0], big[1] ?? big[0]];
     const [e0 = 0, e1 = 0] = scalars(c);
-    const WG = lanes ? 1 : workgroupSize(c.device);
-    const LANES = lanes ? 8 : 1;
     return {
       shader: "channel_reduce",
-      params: { WG, LANES, PASSES: passes },
+      params: { ...shares },
       types: { V: vec ? "vec4<f32>" : "f32" },
       hooks: {
         channel: hooks.channel,
         first: hooks.body(vec),
         second: hooks.second(vec),
-        total: vec ? "return (v.x + v.y) + (v.z + v.w);" : "return v;",
-        finish: hooks.finish,
+        total: sumOf(vec),
         ...(large === 2 ? { load_b: "return b[i];" } : {}),
       },
       bind: { ...bind, r0: { out: 0 }, r1: { out: 1 } },
       uniforms: {
-        n: g.n,
-        c: g.c,
-        plane: g.plane / v,
-        count: g.n * g.plane,
+        n,
+        c: channels,
+        plane: plane / v,
         a0: a.offset / v,
         an: a.batchStride / v,
         b0: b.offset / v,
@@ -188,16 +230,6 @@ export function channelReduce<A extends Attrs>(
         e0,
         e1,
       },
-      grid: foldGrid(ceilDiv(g.c, LANES), c.device),
     };
-  };
-  return [
-    { name: "group", dispatches: (c) => [dispatch(c, false)] },
-    {
-      name: "lanes",
-      score: (c) => (c.device.software && channelsOf(c.inputs[0], "").plane <= 64 ? 1 : -1),
-      when: () => true,
-      dispatches: (c) => [dispatch(c, true)],
-    },
-  ];
+  });
 }

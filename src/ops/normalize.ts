@@ -54,23 +54,23 @@ defineOp<NormAttrs>({
     }).data,
   ],
   cost: ([x]) => ({ flops: 2 * numel(x.shape) }),
-  kernels: [
-    channelMap(
-      1,
-      (a) => ({
-        channel: `${AFFINE} return vec4<f32>(s, t, 0.0, 0.0);`,
-        body: (vec) => {
-          const y = `fma(a, ${splat("s.x", vec)}, ${splat("s.y", vec)})`;
-          return a.relu ? `let y = ${y}; return ${reluOf("y", vec)};` : `return ${y};`;
-        },
-      }),
-      (c) => [c.attrs.eps],
-    ),
-  ],
+  kernels: channelMap(
+    1,
+    (a) => ({
+      channel: `${AFFINE} return vec4<f32>(s, t, 0.0, 0.0);`,
+      body: (vec) => {
+        const y = `fma(a, ${splat("s.x", vec)}, ${splat("s.y", vec)})`;
+        return a.relu ? `let y = ${y}; return ${reluOf("y", vec)};` : `return ${y};`;
+      },
+    }),
+    (c) => [c.attrs.eps],
+  ),
   samples: [false, true].flatMap((relu) => [
     { inputs: [{ shape: [2, 3, 4, 4] }, ...vecs(3)], attrs: { eps: 1e-5, relu } },
     { inputs: [{ shape: [3, 5, 3, 3] }, ...vecs(5)], attrs: { eps: 1e-3, relu } },
     { inputs: [{ shape: [4, 6] }, ...vecs(6)], attrs: { eps: 1e-5, relu } },
+    { note: "pictures in groups", inputs: [{ shape: [5, 2, 4, 4] }, ...vecs(2)], attrs: { eps: 1e-5, relu } },
+    { note: "planes in runs", inputs: [{ shape: [2, 2, 20, 15] }, ...vecs(2)], attrs: { eps: 1e-5, relu } },
   ]),
   split: ([x]) => [
     { extent: x.shape[0], inputs: [0, null, null, null, null], outputs: [0], merge: "concat" },

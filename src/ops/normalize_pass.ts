@@ -8,10 +8,19 @@ import { ulp } from "../core/accuracy.ts";
 import { numel, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
-import { type Bound, type Call, type Dispatch, defineOp, type Kernel } from "../graph/op.ts";
-import { channelMap, channelsOf, checkVectors, mapChannels, sumChannels, vec4Able } from "./channels.ts";
+import { type Bound, type Call, defineOp } from "../graph/op.ts";
+import {
+  channelMap,
+  channelsOf,
+  checkVectors,
+  mapChannels,
+  perChannel,
+  sumChannels,
+  sumOf,
+  vec4Able,
+} from "./channels.ts";
 import { elementwiseSplit } from "./elementwise.ts";
-import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
+import { ceilDiv, workgroupSize } from "./layout.ts";
 import { maskOf } from "./norm_shape.ts";
 
 const { abs, sqrt } = Math;
@@ -28,60 +37,52 @@ const through = (g: NDArray, x: NDArray, s: NDArray, t: NDArray, relu: boolean):
 
 const mask = (relu: boolean, vec: boolean) => (relu ? maskOf(vec) : "a");
 
-function passDispatch(c: Call<PassAttrs>, lanes: boolean): Dispatch {
-  const [g, x, s, t, mean] = c.inputs;
-  const [y, s1, d] = c.outputs;
-  const { n, c: channels, plane } = channelsOf(x, "normalizePass");
-  const vec = vec4Able(plane, [g, x, y]);
-  const v = vec ? 4 : 1;
-  const LANES = lanes ? 8 : 1;
-  const bind: Record<string, Bound> = {
-    g: { in: 0 },
-    x: { in: 1 },
-    v0: { in: 2 },
-    v1: { in: 3 },
-    v2: { in: 4 },
-    y: { out: 0 },
-    r0: { out: 1 },
-    r1: { out: 2 },
-  };
-  return {
-    shader: "normalize_pass",
-    params: { WG: lanes ? 1 : workgroupSize(c.device), LANES },
-    types: { V: vec ? "vec4<f32>" : "f32" },
-    hooks: {
-      masked: `return ${mask(c.attrs.relu, vec)};`,
-      total: vec ? "return (v.x + v.y) + (v.z + v.w);" : "return v;",
-      ...(c.attrs.before ? { before: "return y[i];" } : {}),
-    },
-    bind,
-    uniforms: {
-      n,
-      c: channels,
-      plane: plane / v,
-      g0: g.offset / v,
-      gn: g.batchStride / v,
-      x0: x.offset / v,
-      xn: x.batchStride / v,
-      y0: y.offset / v,
-      yn: y.batchStride / v,
-      o0: s.offset,
-      o1: t.offset,
-      o2: mean.offset,
-      t0: s1.offset,
-      t1: d.offset,
-    },
-    grid: foldGrid(ceilDiv(channels, LANES), c.device),
-  };
-}
-
-const passKernel = (lanes: boolean): Kernel<PassAttrs> => ({
-  name: lanes ? "lanes" : "group",
-  inPlace: [[0, 5]],
-  score: lanes ? (c) => (c.device.software && channelsOf(c.inputs[1], "").plane <= 64 ? 1 : -1) : undefined,
-  when: lanes ? () => true : undefined,
-  dispatches: (c) => [passDispatch(c, lanes)],
-});
+const pass = perChannel<PassAttrs>(
+  1,
+  (c, shares) => {
+    const [g, x, s, t, mean] = c.inputs;
+    const [y, s1, d] = c.outputs;
+    const { n, c: channels, plane } = channelsOf(x, "normalizePass");
+    const vec = vec4Able(plane, [g, x, y]);
+    const v = vec ? 4 : 1;
+    const vectors: Record<string, Bound> = { v0: { in: 2 }, v1: { in: 3 }, v2: { in: 4 } };
+    return {
+      shader: "normalize_pass",
+      params: { ...shares },
+      types: { V: vec ? "vec4<f32>" : "f32" },
+      hooks: {
+        masked: `return ${mask(c.attrs.relu, vec)};`,
+        total: sumOf(vec),
+        ...(c.attrs.before ? { before: "return y[i];" } : {}),
+      },
+      bind: {
+        g: { in: 0 },
+        x: { in: 1 },
+        ...vectors,
+        y: { out: 0 },
+        r0: { out: 1 },
+        r1: { out: 2 },
+      },
+      uniforms: {
+        n,
+        c: channels,
+        plane: plane / v,
+        g0: g.offset / v,
+        gn: g.batchStride / v,
+        x0: x.offset / v,
+        xn: x.batchStride / v,
+        y0: y.offset / v,
+        yn: y.batchStride / v,
+        o0: s.offset,
+        o1: t.offset,
+        o2: mean.offset,
+        t0: s1.offset,
+        t1: d.offset,
+      },
+    };
+  },
+  [[0, 5]],
+);
 
 const field = (shape: readonly number[]) => ({ shape });
 const passSample = (shape: readonly number[], relu: boolean, before: boolean) => ({
@@ -121,7 +122,7 @@ defineOp<PassAttrs>({
     ];
   },
   cost: ([g]) => ({ flops: 8 * numel(g.shape) }),
-  kernels: [passKernel(false), passKernel(true)],
+  kernels: pass,
   samples: [false, true].flatMap((relu) => [
     passSample([2, 3, 4, 4], relu, false),
     passSample([3, 17, 3, 3], relu, true),
@@ -255,21 +256,19 @@ defineOp<CorrectedAttrs>({
     ];
   },
   cost: ([g]) => ({ flops: 7 * numel(g.shape) }),
-  kernels: [
-    channelMap(
-      2,
-      (a) => ({
-        // y = m·s + (k0 + k1·(x - mean)): five values a channel, the fifth read where it is used.
-        channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c], v2[u.o2 + c], v3[u.o3 + c] * u.e0);",
-        extra: "return 2.0 * v4[u.o4 + c] * u.e0;",
-        body: (vec) => {
-          const wide = (v: string) => (vec ? `vec4<f32>(${v})` : v);
-          return `return fma(${wide("k")}, b - ${wide("s.z")}, fma(${mask(a.relu, vec)}, ${wide("s.x")}, ${wide("s.w")}));`;
-        },
-      }),
-      (c) => [1 / c.attrs.count],
-    ),
-  ],
+  kernels: channelMap(
+    2,
+    (a) => ({
+      // y = m·s + (k0 + k1·(x - mean)): five values a channel, the fifth read where it is used.
+      channel: "return vec4<f32>(v0[u.o0 + c], v1[u.o1 + c], v2[u.o2 + c], v3[u.o3 + c] * u.e0);",
+      extra: "return 2.0 * v4[u.o4 + c] * u.e0;",
+      body: (vec) => {
+        const wide = (v: string) => (vec ? `vec4<f32>(${v})` : v);
+        return `return fma(${wide("k")}, b - ${wide("s.z")}, fma(${mask(a.relu, vec)}, ${wide("s.x")}, ${wide("s.w")}));`;
+      },
+    }),
+    (c) => [1 / c.attrs.count],
+  ),
   samples: [false, true].flatMap((relu) => [
     {
       inputs: [field([2, 3, 4, 4]), field([2, 3, 4, 4]), ...[0, 1, 2, 3, 4].map(() => field([3]))],
@@ -279,6 +278,12 @@ defineOp<CorrectedAttrs>({
     {
       inputs: [field([3, 5, 3, 3]), field([3, 5, 3, 3]), ...[0, 1, 2, 3, 4].map(() => field([5]))],
       attrs: { relu, count: 54 },
+      differentiable: false,
+    },
+    {
+      note: "planes in runs",
+      inputs: [field([1, 2, 20, 15]), field([1, 2, 20, 15]), ...[0, 1, 2, 3, 4].map(() => field([2]))],
+      attrs: { relu, count: 300 },
       differentiable: false,
     },
   ]),
