@@ -1,18 +1,23 @@
 // avg_pool2d_tiles — y[n,c,p,q] = divide · Σ pro(x[n,c,p·kh+·,q·kw+·]): windows that lie side by side inside the input.
-// One invocation makes SEG neighbouring outputs of a row. KH and KW are the window where it is small, so that it is
-// unrolled; with 0 it is walked.
+// One invocation makes `columns` by `rows` outputs of one channel, in `pictures` pictures. KH and KW are the window where
+// it is small, so that it is unrolled; with 0 it is walked.
 const WG = 64u; //@param
-const SEG = 1u; //@param
 const KH = 0u; //@param
 const KW = 0u; //@param
 
 struct Sizes {
   total: u32,
+  n: u32,
+  c: u32,
+  columns: u32,
+  rows: u32,
+  pictures: u32,
+  across: u32,
+  down: u32,
   x0: u32,
   xn: u32,
   y0: u32,
   yn: u32,
-  c: u32,
   ih: u32,
   iw: u32,
   oh: u32,
@@ -38,25 +43,28 @@ fn prologue(v: f32, s: vec2<f32>) -> f32 { return v; } //@hook
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) l: u32) {
   let i = (g.y * grid.x + g.x) * WG + l;
-  let segments = (u.ow + SEG - 1u) / SEG;
-  if (i >= u.total * segments) {
+  if (i >= u.total) {
     return;
   }
-  let row = i / segments;
-  let q0 = i % segments * SEG;
-  let p = row % u.oh;
-  let c = row / u.oh % u.c;
-  let n = row / (u.oh * u.c);
+  let q0 = i % u.across * u.columns;
+  let p0 = i / u.across % u.down * u.rows;
+  let block = i / (u.across * u.down);
+  let c = block % u.c;
+  let n0 = block / u.c * u.pictures;
   let ch = channel(c);
-  let at = u.x0 + n * u.xn + (c * u.ih + p * u.kh) * u.iw;
-  let out = u.y0 + n * u.yn + (c * u.oh + p) * u.ow;
-  for (var q = q0; q < min(q0 + SEG, u.ow); q++) {
-    var acc = 0.0;
-    for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
-      for (var s = 0u; s < select(KW, u.kw, KW == 0u); s++) {
-        acc += prologue(x[at + r * u.iw + q * u.kw + s], ch);
+  for (var n = n0; n < min(n0 + u.pictures, u.n); n++) {
+    for (var p = p0; p < min(p0 + u.rows, u.oh); p++) {
+      let at = u.x0 + n * u.xn + (c * u.ih + p * u.kh) * u.iw;
+      let out = u.y0 + n * u.yn + (c * u.oh + p) * u.ow;
+      for (var q = q0; q < min(q0 + u.columns, u.ow); q++) {
+        var acc = 0.0;
+        for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
+          for (var s = 0u; s < select(KW, u.kw, KW == 0u); s++) {
+            acc += prologue(x[at + r * u.iw + q * u.kw + s], ch);
+          }
+        }
+        y[out + q] = acc * u.divide;
       }
     }
-    y[out + q] = acc * u.divide;
   }
 }

@@ -5,11 +5,19 @@
 
 import { numel, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
-import { type Bound, type Call, type Dispatch, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import {
+  type BareCall,
+  type Bound,
+  type Call,
+  defineOp,
+  type Kernel,
+  type Operand,
+  type SplitAxis,
+} from "../graph/op.ts";
 import { call } from "./build.ts";
 import { applyPrologue, type Prologue, prologueHooks, prologueOffsets } from "./conv_shape.ts";
-import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
+import { ceilDiv, foldGrid, vectorOf, workgroupSize } from "./layout.ts";
+import { blocks, type PoolAttrs, poolOutput, poolUniforms, windowParams } from "./pool_shape.ts";
 
 export interface AvgAttrs extends PoolAttrs {
   /** Output size of adaptive pooling; null for fixed windows. */
@@ -23,18 +31,21 @@ interface InputAttrs extends AvgAttrs {
   readonly size: readonly [number, number];
 }
 
-/** Windows that lie side by side, all inside the input. */
-export const tiles = (a: AvgAttrs): boolean =>
-  !a.adaptive &&
-  !a.ceilMode &&
-  a.kernel.every((k, i) => k === a.stride[i]) &&
-  a.padding.every((p) => p === 0);
-
 function outputShape(x: TypeOf, a: AvgAttrs): [number, number, number, number] {
   if (!a.adaptive) return poolOutput("avgPool2d", x, a);
   const one: PoolAttrs = { ...a, kernel: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0] };
   const [n, c] = poolOutput("adaptiveAvgPool2d", x, one);
   return [n, c, a.adaptive[0], a.adaptive[1]];
+}
+
+/** The window [kh, kw] where windows of pictures [ih, iw] lie side by side, all inside; null where they do not. */
+export function tileOf(a: AvgAttrs, [ih, iw]: readonly number[]): readonly [number, number] | null {
+  if (a.adaptive) {
+    const [oh, ow] = a.adaptive;
+    return ih % oh === 0 && iw % ow === 0 ? [ih / oh, iw / ow] : null;
+  }
+  const beside = a.kernel.every((k, i) => k === a.stride[i]) && a.padding.every((p) => p === 0);
+  return beside && !a.ceilMode ? a.kernel : null;
 }
 
 interface Window {
@@ -120,12 +131,14 @@ function uniforms(c: Call<AvgAttrs>, x: readonly number[], y: readonly number[])
   };
 }
 
+const planeOf = ({ shape }: TypeOf) => shape.slice(2);
+
 /** The operands of the batch norm on load, where there is one. */
 function loaded(c: Call<AvgAttrs>) {
   const fused = c.attrs.prologue !== "none";
   const bind: Record<string, Bound> = fused ? { scale: { in: 1 }, shift: { in: 2 } } : {};
   const offsets = prologueOffsets(c.inputs[1], c.inputs[2]);
-  return { bind, offsets, hooks: prologueHooks(c.attrs.prologue, false) };
+  return { bind, offsets, hooks: prologueHooks(c.attrs.prologue, 1) };
 }
 
 /** Any windows: one invocation an output. */
@@ -167,55 +180,146 @@ const windowsInput: Kernel<InputAttrs> = {
   },
 };
 
-/** Side by side: the rows that invocations count are those of the output, whichever way. */
-function tileDispatch<A extends AvgAttrs>(c: Call<A>, shader: string, pooled: TypeOf, whole: TypeOf) {
-  const WG = workgroupSize(c.device);
-  const SEG = segment(c);
-  const [from, to] = [c.inputs[0], c.outputs[0]];
-  const rows = numel(to.shape.slice(0, 3));
-  const [, ch, ih, iw] = whole.shape;
-  const [, , oh, ow] = pooled.shape;
-  const [kh, kw] = c.attrs.kernel;
-  return {
-    shader,
-    params: { WG, SEG },
-    bind: { x: { in: 0 }, y: { out: 0 } },
-    uniforms: {
-      total: rows,
-      x0: from.offset,
-      xn: from.batchStride,
-      y0: to.offset,
-      yn: to.batchStride,
-      c: ch,
-      ih,
-      iw,
-      oh,
-      ow,
-      kh,
-      kw,
-      divide: 1 / (c.attrs.divisor ?? kh * kw),
-    },
-    grid: foldGrid(ceilDiv(rows * ceilDiv(ow, SEG), WG), c.device),
-  } satisfies Dispatch;
+/** The pooled operand of windows side by side, the one below the windows, and the window. */
+interface Tiling {
+  readonly pooled: Operand;
+  readonly whole: Operand;
+  readonly window: readonly [number, number];
 }
+
+const tilingOf = ({ inputs: [x], outputs: [y], attrs }: BareCall<AvgAttrs>): Tiling | null => {
+  const window = tileOf(attrs, planeOf(x));
+  return window && { pooled: y, whole: x, window };
+};
+
+const tilingOfInput = ({ inputs: [g], outputs: [y], attrs }: BareCall<InputAttrs>): Tiling | null => {
+  const window = tileOf(attrs, attrs.size);
+  return window && { pooled: g, whole: y, window };
+};
+
+/** What all dispatches of windows side by side share; places are counted in `from` elements of the input, `to` of the output. */
+function tileUniforms(c: BareCall<AvgAttrs>, { pooled, whole, window: [kh, kw] }: Tiling, from = 1, to = 1) {
+  const [x, y] = [c.inputs[0], c.outputs[0]];
+  const [across, wide] = pooled === x ? [from, to] : [to, from];
+  const [ih, iw] = planeOf(whole);
+  const [oh, ow] = planeOf(pooled);
+  return {
+    x0: x.offset / from,
+    xn: x.batchStride / from,
+    y0: y.offset / to,
+    yn: y.batchStride / to,
+    ih,
+    iw: iw / wide,
+    oh,
+    ow: ow / across,
+    divide: 1 / (c.attrs.divisor ?? kh * kw),
+  };
+}
+
+const XY: Readonly<Record<string, Bound>> = { x: { in: 0 }, y: { out: 0 } };
 
 const tiled: Kernel<AvgAttrs> = {
   name: "tiles",
-  when: (c) => tiles(c.attrs),
+  when: (c) => tilingOf(c) !== null,
   score: () => 1,
   dispatches: (c) => {
-    const d = tileDispatch(c, "avg_pool2d_tiles", c.outputs[0], c.inputs[0]);
+    const t = tilingOf(c) as Tiling;
     const { bind, offsets, hooks } = loaded(c);
-    const params = { ...d.params, ...windowParams(c.attrs) };
-    return [{ ...d, params, hooks, bind: { ...d.bind, ...bind }, uniforms: { ...d.uniforms, ...offsets } }];
+    const { WG, extents, grid } = blocks(t.pooled.shape, c.device);
+    const [kh, kw] = t.window;
+    return [
+      {
+        shader: "avg_pool2d_tiles",
+        params: { WG, ...windowParams(t.window) },
+        hooks,
+        bind: { ...XY, ...bind },
+        uniforms: { ...extents, ...tileUniforms(c, t), kh, kw, ...offsets },
+        grid,
+      },
+    ];
   },
 };
 
 const tiledInput: Kernel<InputAttrs> = {
   name: "tiles",
-  when: (c) => tiles(c.attrs),
+  when: (c) => tilingOfInput(c) !== null,
   score: () => 1,
-  dispatches: (c) => [tileDispatch(c, "avg_pool2d_tiles_input", c.inputs[0], c.outputs[0])],
+  dispatches: (c) => {
+    const t = tilingOfInput(c) as Tiling;
+    const [kh, kw] = t.window;
+    const [n, ch] = t.pooled.shape;
+    const [ih, iw] = planeOf(t.whole);
+    // Also what no window reaches.
+    const { WG, extents, grid } = blocks([n, ch, ceilDiv(ih, kh), ceilDiv(iw, kw)], c.device);
+    return [
+      {
+        shader: "avg_pool2d_tiles_input",
+        params: { WG, ...windowParams(t.window) },
+        bind: XY,
+        uniforms: { ...extents, ...tileUniforms(c, t), kh, kw },
+        grid,
+      },
+    ];
+  },
+};
+
+/** Outputs of windows of 2×2 that are loaded together: two where rows of four lie in vec4, one in vec2, null elsewhere. */
+function pairing(t: Tiling | null): 1 | 2 | null {
+  if (!t?.window.every((k) => k === 2)) return null;
+  const { pooled, whole } = t;
+  const fits = (o: Operand, size: number) =>
+    o.shape[3] % size === 0 && o.offset % size === 0 && o.batchStride % size === 0;
+  if (planeOf(whole).some((d, i) => d !== 2 * planeOf(pooled)[i])) return null;
+  return fits(whole, 4) && fits(pooled, 2) ? 2 : fits(whole, 2) ? 1 : null;
+}
+
+const paired: Kernel<AvgAttrs> = {
+  name: "pairs",
+  when: (c) => pairing(tilingOf(c)) !== null,
+  score: () => 2,
+  dispatches: (c) => {
+    const t = tilingOf(c) as Tiling;
+    const two = pairing(t) === 2;
+    const [from, to] = two ? ([4, 2] as const) : ([2, 1] as const);
+    const [n, ch, oh, ow] = t.pooled.shape;
+    const { WG, extents, grid } = blocks([n, ch, oh, ow / to], c.device);
+    const { bind, offsets } = loaded(c);
+    return [
+      {
+        shader: "avg_pool2d_pairs",
+        params: { WG },
+        types: { X: vectorOf(from), Y: vectorOf(to) },
+        hooks: { ...prologueHooks(c.attrs.prologue, from), ...(two ? {} : { across: "return v.x + v.y;" }) },
+        bind: { ...XY, ...bind },
+        uniforms: { ...extents, ...tileUniforms(c, t, from, to), ...offsets },
+        grid,
+      },
+    ];
+  },
+};
+
+const pairedInput: Kernel<InputAttrs> = {
+  name: "pairs",
+  when: (c) => pairing(tilingOfInput(c)) !== null,
+  score: () => 2,
+  dispatches: (c) => {
+    const t = tilingOfInput(c) as Tiling;
+    const two = pairing(t) === 2;
+    const [from, to] = two ? ([2, 4] as const) : ([1, 2] as const);
+    const [n, ch, oh, ow] = t.pooled.shape;
+    const { WG, extents, grid } = blocks([n, ch, oh, ow / from], c.device);
+    return [
+      {
+        shader: "avg_pool2d_pairs_input",
+        params: { WG },
+        types: { X: vectorOf(from), Y: vectorOf(to) },
+        hooks: two ? undefined : { below: "return vec2<f32>(v);" },
+        bind: XY,
+        uniforms: { ...extents, ...tileUniforms(c, t, from, to) },
+        grid,
+      },
+    ];
+  },
 };
 
 const split = (shape: readonly number[]): SplitAxis[] =>
@@ -235,6 +339,8 @@ const plain = {
 
 const CASES: readonly { note?: string; x: number[]; attrs: AvgAttrs }[] = [
   { x: [2, 3, 6, 6], attrs: plain },
+  { note: "rows of vec4", x: [2, 3, 6, 8], attrs: plain },
+  { note: "wider than a block", x: [1, 2, 4, 264], attrs: plain },
   { note: "padding counts", x: [1, 2, 7, 5], attrs: { ...plain, kernel: [3, 3], padding: [1, 1, 1, 1] } },
   {
     note: "padding does not count",
@@ -254,6 +360,7 @@ const CASES: readonly { note?: string; x: number[]; attrs: AvgAttrs }[] = [
   { note: "given divisor", x: [1, 1, 4, 4], attrs: { ...plain, divisor: 3 } },
   { note: "adaptive", x: [2, 3, 7, 5], attrs: { ...plain, adaptive: [3, 2] } },
   { note: "global", x: [2, 3, 4, 7], attrs: { ...plain, adaptive: [1, 1] } },
+  { note: "global over 2×2", x: [9, 3, 2, 2], attrs: { ...plain, adaptive: [1, 1] } },
   { note: "adaptive upwards", x: [1, 2, 3, 3], attrs: { ...plain, adaptive: [5, 4] } },
 ];
 
@@ -277,10 +384,10 @@ defineOp<AvgAttrs>({
     return [forward(abs, { ...a, prologue: a.prologue === "none" ? "none" : "affine" })];
   },
   cost: ([x]) => ({ flops: numel(x.shape) }),
-  kernels: [windows, tiled],
+  kernels: [windows, tiled, paired],
   samples: [
     ...CASES.map(({ note, x, attrs }) => ({ note, inputs: [{ shape: x }], attrs })),
-    ...CASES.slice(0, 3).map(({ x, attrs }) => ({
+    ...CASES.slice(0, 5).map(({ x, attrs }) => ({
       note: "batch norm on load",
       inputs: [{ shape: x }, { shape: [x[1]] }, { shape: [x[1]] }],
       attrs: { ...attrs, prologue: "affineRelu" as const },
@@ -309,7 +416,7 @@ defineOp<InputAttrs>({
   terms: (_i, a) => covered(a, a.size) + 3,
   magnitude: ([g], a) => [backward(mapArray(g, Math.abs), a)],
   cost: (_i, [y]) => ({ flops: numel(y.shape) }),
-  kernels: [windowsInput, tiledInput],
+  kernels: [windowsInput, tiledInput, pairedInput],
   samples: CASES.map(({ note, x, attrs }) => ({
     note,
     inputs: [{ shape: outputShape({ shape: x, dtype: "f32" }, attrs) }],

@@ -130,9 +130,9 @@ function storedBound(inputs: readonly NDArray[], a: Conv2dAttrs): Float64Array {
 const terms = (w: TypeOf): number => numel(w.shape.slice(1)) + 2;
 
 function hooksOf(a: Conv2dAttrs, vec: boolean, residual?: string): Record<string, string> {
-  const out = { ...prologueHooks(a.prologue, vec), ...storeHooks(a.store, vec, residual) };
+  const out = { ...prologueHooks(a.prologue, vec ? 4 : 1), ...storeHooks(a.store, vec, residual) };
   if (a.bias) out.start = "return bias[u.b0 + m];";
-  if (a.relu) out.activate = `return ${reluOf("v", vec)};`;
+  if (a.relu) out.activate = `return ${reluOf("v", vec ? 4 : 1)};`;
   return out;
 }
 
@@ -258,7 +258,7 @@ const storesPlainly = (a: Conv2dAttrs): boolean => a.store.length === 0;
 function tileFused(c: Call<Conv2dAttrs>) {
   const { x: b, w: a, y: _y, ...vectors } = bindOf(c.attrs);
   const { relu, prologue } = c.attrs;
-  return { onLoad: prologueHooks(prologue, true), relu, bind: { a, b, ...vectors }, vectors: vectorsOf(c) };
+  return { onLoad: prologueHooks(prologue, 4), relu, bind: { a, b, ...vectors }, vectors: vectorsOf(c) };
 }
 
 /** 1×1: the columns are the pixels of all pictures. */
@@ -281,7 +281,7 @@ function stripCall(c: Call<Conv2dAttrs>): StripCall {
 function windowFused(c: Call<Conv2dAttrs>) {
   const { y: _y, ...bind } = bindOf(c.attrs);
   const { relu, prologue } = c.attrs;
-  return { onLoad: prologueHooks(prologue, false), relu, bind, vectors: vectorsOf(c) };
+  return { onLoad: prologueHooks(prologue, 1), relu, bind, vectors: vectorsOf(c) };
 }
 
 /** Windows gathered into tiles. */
@@ -338,7 +338,7 @@ const row: Kernel<Conv2dAttrs> = {
     const s = stripCall(c);
     // Places are counted in elements there, of which the residual's binding holds four each.
     const four = hooksOf(c.attrs, true, "residual[(u.r0 + n * u.rn + at) / 4u]");
-    const { prologue } = prologueHooks(c.attrs.prologue, false);
+    const { prologue } = prologueHooks(c.attrs.prologue, 1);
     const hooks = prologue ? { ...four, prologue, prologue4: four.prologue } : four;
     return [rowDispatch(s, c, stripWeights(c, s), { hooks, bind: bindOf(c.attrs), vectors: vectorsOf(c) })];
   },

@@ -81,7 +81,7 @@ const direct: Kernel<WeightAttrs> = {
       {
         shader: "conv2d_weight_direct",
         params: { WG },
-        hooks: prologueHooks(a.prologue, false),
+        hooks: prologueHooks(a.prologue, 1),
         bind: bindOf(c, 1),
         uniforms: {
           x0: x.offset,
@@ -149,7 +149,7 @@ function tileDispatches(t: Tile, c: Call<WeightAttrs>): Dispatch[] {
   const first: Dispatch = {
     shader: t.shader,
     params: t.params(c),
-    hooks: prologueHooks(c.attrs.prologue, t.vec),
+    hooks: prologueHooks(c.attrs.prologue, t.vec ? 4 : 1),
     bind: bindOf(c, parts),
     uniforms: {
       o: g.k,
@@ -301,7 +301,7 @@ const tiles = gemmKernels<WeightAttrs>({
 function fused(c: Call<WeightAttrs>, vec: boolean): Fused {
   const { y: _y, ...bind } = bindOf(c, 1);
   const vectors = { b0: 0, ...prologueOffsets(c.inputs[2], c.inputs[3]) };
-  return { onLoad: prologueHooks(c.attrs.prologue, vec), relu: false, bind, vectors };
+  return { onLoad: prologueHooks(c.attrs.prologue, vec ? 4 : 1), relu: false, bind, vectors };
 }
 
 /** Windows gathered into tiles. */
@@ -322,7 +322,7 @@ const grouped: Kernel<WeightAttrs> = {
     const [x, gy, ...vectors] = c.inputs;
     const { y: _y, ...bind } = bindOf(c, 1);
     return groupWeightDispatches({ g: geo(c), a: c.attrs, x, gy, y: c.outputs[0] }, c, {
-      hooks: prologueHooks(c.attrs.prologue, false),
+      hooks: prologueHooks(c.attrs.prologue, 1),
       bind,
       vectors: { ...prologueOffsets(vectors[0], vectors[1]) },
     });

@@ -6,6 +6,7 @@ import { dims4, numel, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import type { DeviceTraits, Operand, SplitAxis } from "../graph/op.ts";
+import { vectorOf, type Width } from "./layout.ts";
 
 /** Geometry of a convolution; padding is [top, bottom, left, right]. */
 export interface ConvAttrs extends Attrs {
@@ -156,21 +157,22 @@ export function prologueOffsets(scale?: Operand, shift?: Operand): { scale0: num
   return { scale0: scale?.offset ?? 0, shift0: shift?.offset ?? 0 };
 }
 
-/** Hook bodies for a prologue; `vec` says whether the shader's values are vec4. */
-export function prologueHooks(prologue: Prologue, vec: boolean): Record<string, string> {
+/** Hook bodies for a prologue on values of that width. */
+export function prologueHooks(prologue: Prologue, width: Width): Record<string, string> {
   if (prologue === "none") return {};
-  const fused = vec ? "fma(v, vec4<f32>(s.x), vec4<f32>(s.y))" : "fma(v, s.x, s.y)";
+  const wide = (v: string) => (width === 1 ? v : `${vectorOf(width)}(${v})`);
+  const fused = `fma(v, ${wide("s.x")}, ${wide("s.y")})`;
   return {
     channel: "return vec2<f32>(scale[u.scale0 + c], shift[u.shift0 + c]);",
-    prologue: prologue === "affine" ? `return ${fused};` : `let t = ${fused}; return ${reluOf("t", vec)};`,
+    prologue: prologue === "affine" ? `return ${fused};` : `let t = ${fused}; return ${reluOf("t", width)};`,
   };
 }
 
 /** ReLU by one integer comparison, so that NaN passes (see math.wgsl). */
-export function reluOf(v: string, vec: boolean): string {
-  return vec
-    ? `select(${v}, vec4<f32>(0.0), bitcast<vec4<i32>>(${v}) <= vec4<i32>(-8388608))`
-    : `select(${v}, 0.0, bitcast<i32>(${v}) <= -8388608)`;
+export function reluOf(v: string, width: Width): string {
+  if (width === 1) return `select(${v}, 0.0, bitcast<i32>(${v}) <= -8388608)`;
+  const [floats, ints] = [vectorOf(width), vectorOf(width, "i32")];
+  return `select(${v}, ${floats}(0.0), bitcast<${ints}>(${v}) <= ${ints}(-8388608))`;
 }
 
 /** Whether the subgroup register tiles are the ones to use. */

@@ -55,7 +55,7 @@ export const UNFUSED: Pick<Fused, "onLoad" | "relu" | "vectors"> = {
 export function storeHooks(fused: Fused, vec: boolean): Record<string, string> {
   return {
     ...(fused.bind.bias ? { start: "return bias[u.bias0 + m];" } : {}),
-    ...(fused.relu ? { activate: `return ${reluOf("v", vec)};` } : {}),
+    ...(fused.relu ? { activate: `return ${reluOf("v", vec ? 4 : 1)};` } : {}),
   };
 }
 

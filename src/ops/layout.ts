@@ -78,3 +78,10 @@ export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 /** Workgroup size of kernels whose lanes share nothing that hangs on it: one subgroup on software devices, 64 elsewhere. */
 export const workgroupSize = ({ software }: DeviceTraits): number => (software ? 8 : 64);
+
+/** Elements that a shader loads together. */
+export type Width = 1 | 2 | 4;
+
+/** The WGSL type of so many elements. */
+export const vectorOf = (width: Width, element = "f32"): string =>
+  width === 1 ? element : `vec${width}<${element}>`;

@@ -4,10 +4,17 @@
 
 import { numel } from "../core/shape.ts";
 import { ndarray } from "../graph/array.ts";
-import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import {
+  type BareCall,
+  type Call,
+  type Dispatch,
+  defineOp,
+  type Kernel,
+  type SplitAxis,
+} from "../graph/op.ts";
 import { call } from "./build.ts";
 import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
-import { type PoolAttrs, poolOutput, poolUniforms, segment, windowParams } from "./pool_shape.ts";
+import { blocks, type PoolAttrs, poolOutput, poolUniforms, windowParams } from "./pool_shape.ts";
 
 const larger = (v: number, best: number) => v > best || Number.isNaN(v);
 
@@ -30,7 +37,55 @@ const plain = {
 } as const;
 const stem = { ...plain, kernel: [3, 3], padding: [1, 1, 1, 1] } as const;
 
-defineOp<PoolAttrs>({
+/** Any windows: `x` is counted in vectors of `width` along a row. */
+function forward(c: Call<PoolAttrs>, width: 1 | 2): Omit<Dispatch, "shader"> {
+  const [x] = c.inputs;
+  const [y, at] = c.outputs;
+  const { WG, extents, grid } = blocks(y.shape, c.device);
+  const geometry = poolUniforms(x.shape, y.shape, c.attrs);
+  return {
+    params: { WG, ...windowParams(c.attrs.kernel) },
+    bind: { x: { in: 0 }, y: { out: 0 }, at: { out: 1 } },
+    uniforms: {
+      ...geometry,
+      ...extents,
+      iw: geometry.iw / width,
+      x0: x.offset / width,
+      xn: x.batchStride / width,
+      y0: y.offset,
+      yn: y.batchStride,
+      i0: at.offset,
+      in_: at.batchStride,
+    },
+    grid,
+  };
+}
+
+const windows: Kernel<PoolAttrs> = {
+  name: "window",
+  dispatches: (c) => [{ ...forward(c, 1), shader: "max_pool2d" }],
+};
+
+const pairs: Kernel<PoolAttrs> = {
+  name: "pairs",
+  when: ({ inputs: [x], attrs: { kernel, stride, dilation } }) =>
+    (kernel[1] === 2 || kernel[1] === 3) &&
+    stride[1] === 2 &&
+    dilation[1] === 1 &&
+    [x.shape[3], x.offset, x.batchStride].every((v) => v % 2 === 0),
+  score: () => 1,
+  dispatches: (c) => {
+    const dispatch = forward(c, 2);
+    const { kernel, padding } = c.attrs;
+    // Two columns need one pair where they begin on an even one.
+    const FROM = padding[2] % 2 === 1 ? 1 : kernel[1] === 2 ? 2 : 0;
+    const KH = dispatch.params?.KH ?? 0;
+    const params = { WG: workgroupSize(c.device), KH, KW: kernel[1], FROM };
+    return [{ ...dispatch, params, shader: "max_pool2d_pairs" }];
+  },
+};
+
+const maxPool2d = defineOp<PoolAttrs>({
   name: "maxPool2d",
   infer: ([x], a) => {
     const shape = poolOutput("maxPool2d", x, a);
@@ -73,36 +128,7 @@ defineOp<PoolAttrs>({
   },
   exact: true,
   cost: (_i, [y], a) => ({ flops: numel(y.shape) * a.kernel[0] * a.kernel[1] }),
-  kernels: [
-    {
-      name: "window",
-      dispatches: (c) => {
-        const [x] = c.inputs;
-        const [y, at] = c.outputs;
-        const WG = workgroupSize(c.device);
-        const SEG = segment(c);
-        const rows = numel(y.shape) / y.shape[3];
-        return [
-          {
-            shader: "max_pool2d",
-            params: { WG, SEG, ...windowParams(c.attrs) },
-            bind: { x: { in: 0 }, y: { out: 0 }, at: { out: 1 } },
-            uniforms: {
-              total: rows,
-              x0: x.offset,
-              xn: x.batchStride,
-              y0: y.offset,
-              yn: y.batchStride,
-              i0: at.offset,
-              in_: at.batchStride,
-              ...poolUniforms(x.shape, y.shape, c.attrs),
-            },
-            grid: foldGrid(ceilDiv(rows * ceilDiv(y.shape[3], SEG), WG), c.device),
-          },
-        ];
-      },
-    },
-  ],
+  kernels: [windows, pairs],
   samples: [
     { inputs: [{ shape: [2, 3, 6, 6], distinct: true }], attrs: plain },
     { inputs: [{ shape: [1, 2, 9, 7], distinct: true }], attrs: stem },
@@ -113,6 +139,23 @@ defineOp<PoolAttrs>({
     {
       inputs: [{ shape: [1, 2, 9, 9], distinct: true }],
       attrs: { ...plain, kernel: [2, 3], dilation: [2, 2], padding: [1, 1, 1, 1] },
+    },
+    { note: "even rows", inputs: [{ shape: [2, 3, 9, 10], distinct: true }], attrs: stem },
+    {
+      note: "even rows, no padding, ceil mode",
+      inputs: [{ shape: [1, 2, 8, 8], distinct: true }],
+      attrs: { ...plain, kernel: [3, 3], ceilMode: true },
+    },
+    {
+      note: "even rows, windows of 2 with padding",
+      inputs: [{ shape: [1, 2, 6, 6], distinct: true }],
+      attrs: { ...plain, padding: [1, 1, 1, 1] },
+    },
+    {
+      note: "ties in windows that overlap",
+      inputs: [{ shape: [1, 1, 4, 4], values: [0, 2, 2, 1, 2, 0, 2, 1, 2, 2, 0, 1, 1, 1, 1, 1] }],
+      attrs: stem,
+      differentiable: false,
     },
     {
       note: "ties",
@@ -149,11 +192,11 @@ interface InputAttrs extends PoolAttrs {
 }
 
 /** An invocation for each element of y, or for each row. */
-function gradientKernel(name: string, shader: string, rows: boolean): Kernel<InputAttrs> {
+function gradient(name: string, shader: string, rows: boolean): Kernel<InputAttrs> {
   return {
     name,
     dispatches: (c) => {
-      const [g, at] = c.inputs;
+      const [g] = c.inputs;
       const [y] = c.outputs;
       const WG = workgroupSize(c.device);
       const total = numel(rows ? y.shape.slice(0, 3) : y.shape);
@@ -161,22 +204,83 @@ function gradientKernel(name: string, shader: string, rows: boolean): Kernel<Inp
         {
           shader,
           params: { WG },
-          bind: { g: { in: 0 }, at: { in: 1 }, y: { out: 0 } },
-          uniforms: {
-            total,
-            g0: g.offset,
-            gn: g.batchStride,
-            i0: at.offset,
-            in_: at.batchStride,
-            y0: y.offset,
-            yn: y.batchStride,
-            ...poolUniforms(y.shape, g.shape, c.attrs),
-          },
+          bind: GRADIENT,
+          uniforms: { total, ...gradientPlaces(c), ...poolUniforms(y.shape, g.shape, c.attrs) },
           grid: foldGrid(ceilDiv(total, WG), c.device),
         },
       ];
     },
   };
+}
+
+/** The windows that reach a cell of two elements in steps of 2: how many, and how far the first lies from the cell's place. */
+function reach(kernel: number, lead: number): { count: number; first: number } {
+  const first = Math.ceil((lead - kernel + 1) / 2);
+  return { count: Math.floor((lead + 1) / 2) - first + 1, first };
+}
+
+const cells: Kernel<InputAttrs> = {
+  name: "cells",
+  when: ({ attrs: { stride, dilation, kernel, padding }, outputs: [y] }) =>
+    stride.every((s) => s === 2) &&
+    dilation.every((d) => d === 1) &&
+    reach(kernel[1], padding[2]).count <= 2 &&
+    [y.shape[3], y.offset, y.batchStride].every((v) => v % 2 === 0),
+  score: () => 2,
+  dispatches: (c) => {
+    const { kernel, padding } = c.attrs;
+    const [n, ch, ih, iw] = c.outputs[0].shape;
+    const [, , oh, ow] = c.inputs[0].shape;
+    const [down, across] = [reach(kernel[0], padding[0]), reach(kernel[1], padding[2])];
+    const places = gradientPlaces(c);
+    const { WG, extents, grid } = blocks([n, ch, ceilDiv(ih, 2), iw / 2], c.device);
+    return [
+      {
+        shader: "max_pool2d_cells",
+        params: { WG, JH: down.count, JW: across.count },
+        bind: GRADIENT,
+        uniforms: {
+          ...extents,
+          ...places,
+          // Places and rows of the output are counted in pairs.
+          y0: places.y0 / 2,
+          yn: places.yn / 2,
+          ih,
+          iw: iw / 2,
+          oh,
+          ow,
+          p0: down.first,
+          q0: across.first,
+        },
+        grid,
+      },
+    ];
+  },
+};
+
+const GRADIENT: Dispatch["bind"] = { g: { in: 0 }, at: { in: 1 }, y: { out: 0 } };
+
+function gradientPlaces({ inputs: [g, at], outputs: [y] }: BareCall) {
+  return {
+    g0: g.offset,
+    gn: g.batchStride,
+    i0: at.offset,
+    in_: at.batchStride,
+    y0: y.offset,
+    yn: y.batchStride,
+  };
+}
+
+/** The gradient of a pool over made-up values of that shape. */
+function gradientSample(note: string, shape: readonly number[], attrs: PoolAttrs) {
+  const x = ndarray(
+    shape,
+    Float64Array.from({ length: numel(shape) }, (_, i) => Math.sin(37 * i)),
+  );
+  const [y, at] = maxPool2d.ref([x], attrs);
+  const chosen = { shape: y.shape, dtype: "i32" as const, values: [...at.data] };
+  const size = [shape[2], shape[3]] as const;
+  return { note, inputs: [{ shape: y.shape }, chosen], attrs: { ...attrs, size }, differentiable: false };
 }
 
 defineOp<InputAttrs>({
@@ -201,9 +305,10 @@ defineOp<InputAttrs>({
   },
   cost: ([g], _o, a) => ({ flops: numel(g.shape) * a.kernel[0] * a.kernel[1] }),
   kernels: [
-    gradientKernel("gather", "max_pool2d_input", false),
+    gradient("gather", "max_pool2d_input", false),
     // A row an invocation: few divisions, which software devices are slow at.
-    { ...gradientKernel("scatter", "max_pool2d_scatter", true), score: (c) => (c.device.software ? 1 : -1) },
+    { ...gradient("scatter", "max_pool2d_scatter", true), score: (c) => (c.device.software ? 1 : -1) },
+    cells,
   ],
   samples: [
     {
@@ -220,6 +325,11 @@ defineOp<InputAttrs>({
       attrs: { ...stem, size: [4, 4] },
       differentiable: false,
     },
+    gradientSample("odd rows and columns", [2, 3, 9, 7], stem),
+    gradientSample("even rows", [2, 3, 9, 10], stem),
+    gradientSample("no padding, rows that no window reaches", [1, 2, 8, 8], { ...plain, kernel: [3, 3] }),
+    gradientSample("windows of 2 with padding", [1, 2, 6, 6], { ...plain, padding: [1, 1, 1, 1] }),
+    gradientSample("steps of 1", [1, 2, 5, 6], { ...stem, stride: [1, 1] }),
   ],
   split: ([g]) => split(g.shape, 2, 1),
 });

@@ -60,7 +60,7 @@ defineOp<NormAttrs>({
       channel: `${AFFINE} return vec4<f32>(s, t, 0.0, 0.0);`,
       body: (vec) => {
         const y = `fma(a, ${splat("s.x", vec)}, ${splat("s.y", vec)})`;
-        return a.relu ? `let y = ${y}; return ${reluOf("y", vec)};` : `return ${y};`;
+        return a.relu ? `let y = ${y}; return ${reluOf("y", vec ? 4 : 1)};` : `return ${y};`;
       },
     }),
     (c) => [c.attrs.eps],

@@ -4,7 +4,8 @@
 import { ShapeError } from "../core/error.ts";
 import { dims4, show, type TypeOf } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
-import type { Call } from "../graph/op.ts";
+import type { DeviceTraits, Dispatch } from "../graph/op.ts";
+import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
 
 export interface PoolAttrs extends Attrs {
   readonly kernel: readonly [number, number];
@@ -48,12 +49,30 @@ export function poolOutput(name: string, x: TypeOf, a: PoolAttrs): [number, numb
   return [n, c, oh, ow];
 }
 
-/** Neighbouring outputs of a row that one invocation makes: software devices are slow at the divisions that find a place. */
-export const segment = (c: Call): number => (c.device.software ? 8 : 1);
+/** Outputs that an invocation makes, about: software devices are slow at the divisions that find a place. */
+const share = ({ software }: DeviceTraits): number => (software ? 64 : 1);
+
+/**
+ * The outputs [n, c, rows, columns] of a pooling dispatch in blocks, one an invocation: `columns` by `rows` neighbours of one
+ * channel, in `pictures` pictures (uniforms of these names, and the extents).
+ */
+export function blocks(
+  [n, c, oh, ow]: readonly number[],
+  device: DeviceTraits,
+): Pick<Dispatch, "grid"> & { readonly WG: number; readonly extents: Readonly<Record<string, number>> } {
+  const WG = workgroupSize(device);
+  const columns = Math.min(ow, share(device));
+  const rows = Math.min(oh, Math.ceil(share(device) / columns));
+  const pictures = Math.min(n, Math.ceil(share(device) / (columns * rows)));
+  const across = ceilDiv(ow, columns);
+  const down = ceilDiv(oh, rows);
+  const total = across * down * c * ceilDiv(n, pictures);
+  const extents = { total, n, c, columns, rows, pictures, across, down };
+  return { WG, extents, grid: foldGrid(ceilDiv(total, WG), device) };
+}
 
 /** The window where it is small enough to unroll, else zeros: it is walked. */
-export function windowParams(a: PoolAttrs): { KH: number; KW: number } {
-  const [KH, KW] = a.kernel;
+export function windowParams([KH, KW]: readonly [number, number]): { KH: number; KW: number } {
   return KH * KW <= 9 ? { KH, KW } : { KH: 0, KW: 0 };
 }
 

@@ -4,7 +4,7 @@
 
 import type { Node, Value } from "../../graph/node.ts";
 import type { BuildRule } from "../../graph/rule.ts";
-import { type AvgAttrs, tiles } from "../../ops/avg_pool2d.ts";
+import { type AvgAttrs, tileOf } from "../../ops/avg_pool2d.ts";
 import { call, callMany } from "../../ops/build.ts";
 import { rebuild, type Uses, usesOf, type WorkGraph } from "../work_graph.ts";
 
@@ -28,7 +28,7 @@ const isReader = (node: Node, input: number) =>
 function readsOnce(node: Node): boolean {
   if (node.op?.name !== "avgPool2d") return false;
   const attrs = node.attrs as AvgAttrs;
-  return tiles(attrs) || attrs.adaptive?.every((v) => v === 1) === true;
+  return tileOf(attrs, node.inputs[0].shape.slice(2)) !== null;
 }
 
 /** A normalize that only such ops read, and nobody keeps. */
