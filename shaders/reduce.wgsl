@@ -1,6 +1,8 @@
 // reduce — y[o, chunk] = combine over r in the chunk of x[o, r]. One workgroup per (output, chunk): lane l takes
-// r = l, l + WG, …, then a tree in workgroup memory joins the lanes in fixed order. Grid folded over x and y.
+// r = l, l + WG, …, then a tree in workgroup memory joins the lanes in fixed order; or with LANES > 1 one lane per (output,
+// chunk), for short reductions to many outputs. Grid folded over x and y.
 const WG = 8u; //@param
+const LANES = 1u; //@param
 const RANK = 8u; //@param
 
 struct Sizes {
@@ -41,18 +43,11 @@ fn place(flat: u32, shape: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>) ->
   return at;
 }
 
-@compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let id = min(w.y * g.x + w.x, u.outputs * u.chunks - 1u);
-  let o = id / u.chunks;
-  let begin = (id % u.chunks) * u.per;
-  let end = min(begin + u.per, u.length);
-  let base = u.x0 + place(o, u.oshape, u.os);
-  var acc = init(f32(l));
-  for (var r = begin + l; r < end; r += WG) {
-    acc = combine(acc, x[base + place(r, u.rshape, u.rs)]);
+fn join(l: u32, v: f32) -> f32 {
+  if (WG == 1u) {
+    return v;
   }
-  tree[l] = acc;
+  tree[l] = v;
   workgroupBarrier();
   for (var k = WG / 2u; k > 0u; k /= 2u) {
     if (l < k) {
@@ -60,7 +55,24 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
     }
     workgroupBarrier();
   }
-  if (l == 0u) {
-    y[u.y0 + (id / u.yrow) * u.yn + id % u.yrow] = tree[0];
+  return tree[0];
+}
+
+@compute @workgroup_size(WG * LANES)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u32>, @builtin(local_invocation_index) l: u32) {
+  let wanted = (w.y * g.x + w.x) * LANES + select(0u, l, LANES > 1u);
+  let id = min(wanted, u.outputs * u.chunks - 1u);
+  let lane = select(l, 0u, LANES > 1u);
+  let o = id / u.chunks;
+  let begin = (id % u.chunks) * u.per;
+  let end = min(begin + u.per, u.length);
+  let base = u.x0 + place(o, u.oshape, u.os);
+  var acc = init(f32(lane));
+  for (var r = begin + lane; r < end; r += WG) {
+    acc = combine(acc, x[base + place(r, u.rshape, u.rs)]);
+  }
+  let r = join(lane, acc);
+  if (lane == 0u && wanted == id) {
+    y[u.y0 + (id / u.yrow) * u.yn + id % u.yrow] = r;
   }
 }

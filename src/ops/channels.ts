@@ -6,7 +6,7 @@ import { numel, show, type TypeOf } from "../core/shape.ts";
 import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
-import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
+import { ceilDiv, foldGrid, group, lanes, type Shares, workgroupSize } from "./layout.ts";
 
 export interface Channels {
   readonly n: number;
@@ -152,12 +152,6 @@ export function channelMap<A extends Attrs>(
   ];
 }
 
-/** How kernels that go through each channel as a whole share it out: `WG` lanes a channel and `LANES` channels a workgroup. */
-export interface Shares {
-  readonly WG: number;
-  readonly LANES: number;
-}
-
 /**
  * Two kernels that go through each channel of input `large` as a whole: a workgroup for each (group) or, where planes are
  * small and finding a place costs much, an invocation for each (lanes). `dispatch` gets the shares for its parameters.
@@ -176,13 +170,13 @@ export function perChannel<A extends Attrs>(
     {
       name: "group",
       inPlace,
-      dispatches: (c) => [dispatched(c, { WG: workgroupSize(c.device), LANES: 1 })],
+      dispatches: (c) => [dispatched(c, group(c.device))],
     },
     {
       name: "lanes",
       inPlace,
       score: (c) => (c.device.software && geometry(c).plane <= 64 ? 1 : -1),
-      dispatches: (c) => [dispatched(c, { WG: 1, LANES: 8 })],
+      dispatches: (c) => [dispatched(c, lanes(c.device))],
     },
   ];
 }

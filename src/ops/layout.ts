@@ -79,6 +79,18 @@ export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 /** Workgroup size of kernels whose lanes share nothing that hangs on it: one subgroup on software devices, 64 elsewhere. */
 export const workgroupSize = ({ software }: DeviceTraits): number => (software ? 8 : 64);
 
+/** How reductions share out their work: `WG` lanes of a workgroup for each, or `LANES` of them in a workgroup, a lane each. */
+export interface Shares {
+  readonly WG: number;
+  readonly LANES: number;
+}
+
+/** A workgroup for each reduction. */
+export const group = (d: DeviceTraits): Shares => ({ WG: workgroupSize(d), LANES: 1 });
+
+/** A lane for each: where there is little to reduce to each output. */
+export const lanes = (d: DeviceTraits): Shares => ({ WG: 1, LANES: workgroupSize(d) });
+
 /** Elements that a shader loads together. */
 export type Width = 1 | 2 | 4;
 

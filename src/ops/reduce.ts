@@ -8,7 +8,17 @@ import { forEachIndex, type NDArray, ndarray, offsetOf } from "../graph/array.ts
 import type { Attrs, Value } from "../graph/node.ts";
 import { type Call, type Dispatch, defineOp, type SplitAxis } from "../graph/op.ts";
 import { call, div, expand, mul, reshape, sum } from "./build.ts";
-import { ceilDiv, collapse, foldGrid, operandStrides, pad8, rankParam, workgroupSize } from "./layout.ts";
+import {
+  ceilDiv,
+  collapse,
+  foldGrid,
+  group,
+  lanes,
+  operandStrides,
+  pad8,
+  rankParam,
+  type Shares,
+} from "./layout.ts";
 import { joinParts, reduceOutput } from "./reduce_parts.ts";
 
 interface ReduceAttrs extends Attrs {
@@ -48,7 +58,7 @@ function chunksOf(outputs: number, length: number, software: boolean): number {
 
 const hooksOf = (how: Combine) => ({ init: `return ${how.init};`, combine: `return ${how.combine};` });
 
-function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): Dispatch {
+function stage(c: Call<ReduceAttrs>, how: Combine, shares: Shares, chunks: number): Dispatch {
   const [x] = c.inputs;
   const { axes } = c.attrs;
   const strides = operandStrides(x);
@@ -64,7 +74,7 @@ function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): 
   const length = numel(r.shape);
   return {
     shader: "reduce",
-    params: { WG, RANK: rankParam(Math.max(o.shape.length, r.shape.length)) },
+    params: { ...shares, RANK: rankParam(Math.max(o.shape.length, r.shape.length)) },
     hooks: hooksOf(how),
     bind: { x: { in: 0 }, y: chunks > 1 ? { scratch: "partial" } : { out: 0 } },
     uniforms: {
@@ -79,7 +89,7 @@ function stage(c: Call<ReduceAttrs>, how: Combine, WG: number, chunks: number): 
       os: pad8(o.strides[0], 0),
       rs: pad8(r.strides[0], 0),
     },
-    grid: foldGrid(outputs * chunks, c.device),
+    grid: foldGrid(ceilDiv(outputs * chunks, shares.LANES), c.device),
   };
 }
 
@@ -93,7 +103,7 @@ function reduceKernels(how: Combine) {
     };
   };
   return [
-    { name: "serial", dispatches: (c: Call<ReduceAttrs>) => [stage(c, how, 1, 1)] },
+    { name: "serial", dispatches: (c: Call<ReduceAttrs>) => [stage(c, how, lanes(c.device), 1)] },
     {
       name: "tree",
       when: (c: Call<ReduceAttrs>) => count(c.inputs[0].shape, c.attrs) >= 16,
@@ -104,7 +114,7 @@ function reduceKernels(how: Combine) {
       },
       dispatches: (c: Call<ReduceAttrs>) => {
         const { chunks } = chunked(c);
-        const first = stage(c, how, workgroupSize(c.device), chunks);
+        const first = stage(c, how, group(c.device), chunks);
         const parts = { scratch: "partial", count: chunks, strides: [chunks, 1] as const };
         return chunks > 1 ? [first, joinParts(parts, c.outputs[0], c.device, hooksOf(how))] : [first];
       },

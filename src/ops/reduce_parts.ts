@@ -2,7 +2,7 @@
 
 import { numel } from "../core/shape.ts";
 import type { DeviceTraits, Dispatch, Operand } from "../graph/op.ts";
-import { foldGrid, pad8, rowSize } from "./layout.ts";
+import { ceilDiv, foldGrid, lanes, pad8, rowSize } from "./layout.ts";
 
 export interface Parts {
   /** Name of the scratch buffer that holds them. */
@@ -25,9 +25,10 @@ export function joinParts(
   hooks: Dispatch["hooks"] = {},
 ): Dispatch {
   const outputs = numel(y.shape);
+  const shares = lanes(device);
   return {
     shader: "reduce",
-    params: { WG: 1, RANK: 1 },
+    params: { ...shares, RANK: 1 },
     hooks,
     bind: { x: { scratch: parts.scratch }, y: { out: 0 } },
     uniforms: {
@@ -42,6 +43,6 @@ export function joinParts(
       os: pad8([parts.strides[0]], 0),
       rs: pad8([parts.strides[1]], 0),
     },
-    grid: foldGrid(outputs, device),
+    grid: foldGrid(ceilDiv(outputs, shares.LANES), device),
   };
 }
