@@ -3,6 +3,7 @@
 import { messageOf } from "../core/error.ts";
 import type { DeviceBuffer } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
+import { atMost, stretches } from "./pacing.ts";
 import type { Pipeline } from "./pipelines.ts";
 
 export interface DispatchCommand {
@@ -42,9 +43,6 @@ const QUERY_RESOLVE = 512;
 /** Commands of one set of timestamps: a query set holds at most 4096. */
 const TIMED = 2048;
 
-/** Work of one submit at most, in estimated ms: a GPU shared with a screen must come up for air. */
-const SUBMIT_MS = 300;
-
 export class Commander {
   /** Bind groups made, dispatches encoded and submits made so far. */
   bindGroups = 0;
@@ -65,27 +63,14 @@ export class Commander {
     return this.#gpu.guard(() => this.#gpu.device.createBindGroup({ layout: pipeline.layout, entries }));
   }
 
-  /** Encodes and submits; a new submit begins when the estimated time of one would pass the cap. */
+  /** Encodes and submits, in submits of at most about 300 ms of estimated time. */
   run(commands: readonly Command[]): void {
-    for (const [start, end] of this.#parts(commands)) this.#submit(commands, start, end);
+    for (const [start, end] of this.#stretches(commands)) this.#submit(commands, start, end);
   }
 
-  /** Stretches of commands for one submit each: of so much estimated time and so many commands at most. */
-  *#parts(commands: readonly Command[], most = Number.POSITIVE_INFINITY): Iterable<[number, number]> {
-    let start = 0;
-    while (start < commands.length) {
-      let end = start;
-      let cost = 0;
-      while (end < commands.length && end - start < most) {
-        const c = commands[end];
-        const next = c.kind === "dispatch" ? c.cost * this.#pace : 0;
-        if (end > start && cost + next > SUBMIT_MS) break;
-        cost += next;
-        end++;
-      }
-      yield [start, end];
-      start = end;
-    }
+  /** Stretches of commands for one submit each. */
+  #stretches(commands: readonly Command[]): [number, number][] {
+    return stretches(commands.map((c) => (c.kind === "dispatch" ? c.cost * this.#pace : 0)));
   }
 
   #submit(commands: readonly Command[], start: number, end: number): void {
@@ -134,7 +119,7 @@ export class Commander {
   async timed(commands: readonly Command[]): Promise<number[]> {
     if (this.clock === "host") return this.#timedByHost(commands);
     const out: number[] = [];
-    for (const [start, end] of this.#parts(commands, TIMED))
+    for (const [start, end] of atMost(this.#stretches(commands), TIMED))
       out.push(...(await this.#timedPart(this.#gpu.device, commands.slice(start, end))));
     return out;
   }
