@@ -2,7 +2,7 @@
 // of the steps' table rows, one block of names each.
 
 import { numel, type Shape, sameShape } from "../core/shape.ts";
-import type { Bound, Call, Kernel, Operand } from "../graph/op.ts";
+import type { Bound, Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
 import type { ChainAttrs } from "./chain.ts";
 import { elementwiseRow, wgslOf } from "./elementwise.ts";
 import {
@@ -14,8 +14,10 @@ import {
   rankParam,
   rowSize,
   stridesAs,
+  vectorOf,
   workgroupSize,
 } from "./layout.ts";
+import { NOWHERE, runsOf, type Strided, UNUSED } from "./runs.ts";
 
 type ChainCall = Call<ChainAttrs>;
 
@@ -59,7 +61,7 @@ function common(c: ChainCall) {
   const scalars = chainScalars(c.attrs);
   for (let i = 0; i < MAX_SCALARS; i++) uniforms[`k${i}`] = scalars[i] ?? 0;
   const WG = workgroupSize(c.device);
-  const UNROLL = c.device.software ? 8 : 4;
+  const UNROLL = 4;
   const grid = (units: number) => foldGrid(ceilDiv(units, WG * UNROLL), c.device);
   return { bind, uniforms, params: { WG, UNROLL }, grid };
 }
@@ -68,37 +70,80 @@ const strided: Kernel<ChainAttrs> = {
   name: "strided",
   dispatches: (c) => {
     const [y] = c.outputs;
-    const all = collapse(
+    const operands = [...c.inputs, y];
+    const { shape, strides } = collapse(
       y.shape,
-      [...c.inputs, y].map((o) => stridesAs(o, y.shape)),
+      operands.map((o) => stridesAs(o, y.shape)),
     );
-    const { bind, uniforms, params, grid } = common(c);
-    const hooks: Record<string, string> = { chain: chainBody(c.attrs) };
-    const strides: Record<string, number[]> = {};
-    LETTERS.forEach((letter, i) => {
-      const used = i < c.inputs.length;
-      if (used) hooks[`load_${letter}`] = `return ${letter}[i];`;
-      uniforms[`${letter}0`] = used ? c.inputs[i].offset : 0;
-      strides[letter === "a" ? "as_" : `${letter}s`] = pad8(used ? all.strides[i] : [], 0);
-    });
-    return [
-      {
-        shader: "chain",
-        params: { ...params, RANK: rankParam(all.shape.length), INPUTS: c.inputs.length },
-        hooks,
-        bind,
-        uniforms: {
-          ...uniforms,
-          ...strides,
-          total: numel(y.shape),
-          shape: pad8(all.shape, 1),
-          ys: pad8(all.strides[c.inputs.length], 0),
-        },
-        grid: grid(numel(y.shape)),
-      },
-    ];
+    const placed = operands.map(({ offset }, i) => ({ offset, strides: strides[i] }));
+    // Software devices are slow at the divisions that find a place.
+    return [c.device.software ? inRuns(c, shape, placed) : oneByOne(c, shape, placed)];
   },
 };
+
+const stridesField = (letter: string) => (letter === "a" ? "as_" : `${letter}s`);
+
+/** Uniforms of the operands, the output last, by letter; `absent` stands for those that are not there. */
+function eachOperand<O>(
+  operands: readonly O[],
+  absent: O,
+  uniforms: (letter: string, o: O) => Record<string, number | number[]>,
+): Record<string, number | number[]> {
+  const last = operands.length - 1;
+  const inputs = LETTERS.map((letter, i) => uniforms(letter, i < last ? operands[i] : absent));
+  return Object.assign(uniforms("y", operands[last]), ...inputs);
+}
+
+function oneByOne(c: ChainCall, shape: Shape, operands: readonly Strided[]): Dispatch {
+  const { bind, uniforms, params, grid } = common(c);
+  const hooks: Record<string, string> = { chain: chainBody(c.attrs) };
+  for (const letter of LETTERS.slice(0, c.inputs.length)) hooks[`load_${letter}`] = `return ${letter}[i];`;
+  const places = eachOperand(operands, NOWHERE, (letter, { offset, strides }) => ({
+    [`${letter}0`]: offset,
+    [stridesField(letter)]: pad8(strides, 0),
+  }));
+  return {
+    shader: "chain",
+    params: { ...params, RANK: rankParam(shape.length), INPUTS: c.inputs.length },
+    hooks,
+    bind,
+    uniforms: { ...uniforms, ...places, total: numel(shape), shape: pad8(shape, 1) },
+    grid: grid(numel(shape)),
+  };
+}
+
+/** The body of `all` on vec4s. */
+const FOUR = `return V(${["x", "y", "z", "w"]
+  .map((d) => `chain(${["p", "q", "r", "s", "t", "w"].map((v) => `${v}.${d}`).join(", ")})`)
+  .join(", ")});`;
+
+function inRuns(c: ChainCall, shape: Shape, operands: readonly Strided[]): Dispatch {
+  const { bind, uniforms, params } = common(c);
+  const { four, extents, outer, placed } = runsOf(shape, operands);
+  const hooks: Record<string, string> = { chain: chainBody(c.attrs), ...(four ? { all: FOUR } : {}) };
+  const types: Record<string, string> = {
+    V: vectorOf(four ? 4 : 1),
+    XY: vectorOf(placed[c.inputs.length].unit),
+  };
+  LETTERS.slice(0, c.inputs.length).forEach((letter, i) => {
+    hooks[`load_${letter}`] = `return V(${letter}[i]);`;
+    types[`X${letter.toUpperCase()}`] = vectorOf(placed[i].unit);
+  });
+  const places = eachOperand(placed, UNUSED, (letter, { offset, step, strides }) => ({
+    [`${letter}0`]: offset,
+    [`${letter}i`]: step,
+    [stridesField(letter)]: pad8(strides, 0),
+  }));
+  return {
+    shader: "chain_runs",
+    params: { WG: params.WG, RANK: rankParam(outer.length), INPUTS: c.inputs.length },
+    types,
+    hooks,
+    bind,
+    uniforms: { ...uniforms, ...places, ...extents, shape: pad8(outer, 1) },
+    grid: foldGrid(ceilDiv(extents.total, params.WG), c.device),
+  };
+}
 
 /** How vec4 number r of row n of the output finds its operand. */
 interface Pattern {
@@ -176,7 +221,7 @@ function vec4Plan(c: ChainCall): Vec4Plan | null {
 const vec4: Kernel<ChainAttrs> = {
   name: "vec4",
   when: (c) => vec4Plan(c) !== null,
-  score: () => 1,
+  score: (c) => (c.device.software ? -1 : 1),
   dispatches: (c) => {
     const { patterns, row4 } = vec4Plan(c) as Vec4Plan;
     const [y] = c.outputs;

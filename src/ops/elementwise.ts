@@ -17,8 +17,10 @@ import {
   rankParam,
   rowSize,
   stridesAs,
+  vectorOf,
   workgroupSize,
 } from "./layout.ts";
+import { NOWHERE, type Placed, runsOf, type Strided, UNUSED } from "./runs.ts";
 
 const WGSL: Readonly<Record<DType, string>> = { f32: "f32", i32: "i32", u32: "u32", u8: "u32" };
 const LETTERS = ["a", "b", "c"] as const;
@@ -109,39 +111,116 @@ export function stridedDispatch(
   e: Expression,
   call: Call,
   shape: readonly number[],
-  inputs: readonly { offset: number; strides: readonly number[] }[],
+  inputs: readonly Strided[],
   outStrides?: readonly number[],
 ): Dispatch {
   const y = call.outputs[0];
-  const lists = [...inputs.map((i) => i.strides), outStrides ?? stridesAs(y, shape)];
-  const c = collapse(shape, lists);
-  const scalars = e.scalars?.(call.attrs) ?? [];
+  const all = [...inputs, { offset: y.offset, strides: outStrides ?? stridesAs(y, shape) }];
+  const merged = collapse(
+    shape,
+    all.map((o) => o.strides),
+  );
+  const placed = all.map(({ offset }, i) => ({ offset, strides: merged.strides[i] }));
+  // Software devices are slow at the divisions that find a place.
+  const pass = call.device.software ? inRuns : oneByOne;
+  return pass(e, call, merged.shape, placed.slice(0, -1), placed[inputs.length]);
+}
+
+type StridedPass = (
+  e: Expression,
+  call: Call,
+  shape: readonly number[],
+  inputs: readonly Strided[],
+  y: Strided,
+) => Dispatch;
+
+const oneByOne: StridedPass = (e, call, shape, inputs, y) => {
+  const [s0 = 0, s1 = 0] = e.scalars?.(call.attrs) ?? [];
+  const [a, b, c] = [0, 1, 2].map((i) => inputs[i] ?? NOWHERE);
   const WG = workgroupSize(call.device);
-  const UNROLL = call.device.software ? 8 : 4;
-  const of = (i: number) => pad8(c.strides[i] ?? [], 0);
+  const UNROLL = 4;
   return {
     shader: "elementwise",
-    params: { WG, UNROLL, RANK: rankParam(c.shape.length) },
+    params: { WG, UNROLL, RANK: rankParam(shape.length) },
     types: types(call),
-    hooks: hooks(e, call),
+    hooks: { ...hooks(e, call), ...(inputs.length === 0 ? { load_a: "return TA(0);" } : {}) },
     bind: binds(call),
     uniforms: {
       total: numel(shape),
-      a0: inputs[0]?.offset ?? 0,
-      b0: inputs[1]?.offset ?? 0,
-      c0: inputs[2]?.offset ?? 0,
+      a0: a.offset,
+      b0: b.offset,
+      c0: c.offset,
       y0: y.offset,
-      s0: scalars[0] ?? 0,
-      s1: scalars[1] ?? 0,
+      s0,
+      s1,
       pad: 0,
-      shape: pad8(c.shape, 1),
-      as_: inputs.length > 0 ? of(0) : pad8([], 0),
-      bs: inputs.length > 1 ? of(1) : pad8([], 0),
-      cs: inputs.length > 2 ? of(2) : pad8([], 0),
-      ys: of(inputs.length),
+      shape: pad8(shape, 1),
+      as_: pad8(a.strides, 0),
+      bs: pad8(b.strides, 0),
+      cs: pad8(c.strides, 0),
+      ys: pad8(y.strides, 0),
     },
     grid: foldGrid(ceilDiv(numel(shape), WG * UNROLL), call.device),
   };
+};
+
+const inRuns: StridedPass = (e, call, shape, inputs, y) => {
+  const [s0 = 0, s1 = 0] = e.scalars?.(call.attrs) ?? [];
+  const WG = workgroupSize(call.device);
+  const { four, extents, outer, placed } = runsOf(shape, [...inputs, y]);
+  const [a, b, c] = [0, 1, 2].map((i) => (i < inputs.length ? placed[i] : UNUSED));
+  const out = placed[inputs.length];
+  return {
+    shader: "elementwise_runs",
+    params: { WG, RANK: rankParam(outer.length) },
+    types: { ...types(call), ...vectorTypes(call, four, [a, b, c, out]) },
+    hooks: { ...runHooks(e, call), ...(four ? { all: FOUR } : {}) },
+    bind: binds(call),
+    uniforms: {
+      ...extents,
+      a0: a.offset,
+      b0: b.offset,
+      c0: c.offset,
+      y0: out.offset,
+      ai: a.step,
+      bi: b.step,
+      ci: c.step,
+      yi: out.step,
+      s0,
+      s1,
+      pad0: 0,
+      pad1: 0,
+      shape: pad8(outer, 1),
+      as_: pad8(a.strides, 0),
+      bs: pad8(b.strides, 0),
+      cs: pad8(c.strides, 0),
+      ys: pad8(out.strides, 0),
+    },
+    grid: foldGrid(ceilDiv(extents.total, WG), call.device),
+  };
+};
+
+/** The body of `all` on vec4s. */
+const FOUR = `return VY(${["x", "y", "z", "w"].map((d) => `f(p.${d}, q.${d}, r.${d}, u.s0, u.s1)`).join(", ")});`;
+
+/** What is computed with (V) and what the arrays hold (X), by operand. */
+function vectorTypes(call: Call, four: boolean, placed: readonly Placed[]): Record<string, string> {
+  const scalar = types(call);
+  const out: Record<string, string> = {};
+  ["A", "B", "C", "Y"].forEach((letter, i) => {
+    const element = scalar[`T${letter}`];
+    out[`V${letter}`] = vectorOf(four ? 4 : 1, element);
+    out[`X${letter}`] = vectorOf(placed[i].unit, element);
+  });
+  return out;
+}
+
+function runHooks(e: Expression, call: Call): Record<string, string> {
+  const out = hooks(e, call);
+  if (call.inputs.length === 0) out.load_a = "return VA(0);";
+  for (const letter of LETTERS.slice(1, call.inputs.length))
+    out[`load_${letter}`] = `return V${letter.toUpperCase()}(${letter}[i]);`;
+  return out;
 }
 
 /** Dense f32 operands of the output's shape whose rows are whole vec4. */
@@ -166,7 +245,7 @@ function vec4Dispatch(e: Expression, call: Call): Dispatch {
   const row4 = dense ? total4 : rowSize(y.shape) / 4;
   const scalars = e.scalars?.(call.attrs) ?? [];
   const WG = workgroupSize(call.device);
-  const UNROLL = call.device.software ? 8 : 4;
+  const UNROLL = 4;
   const place = (o: (typeof all)[number] | undefined) =>
     o ? [o.offset / 4, dense || isDense(o) ? row4 : o.batchStride / 4] : [0, 0];
   const [a, b, c] = [0, 1, 2].map((i) => place(call.inputs[i]));
@@ -206,7 +285,12 @@ export function elementwiseKernels(name: string, e: Expression): readonly Kernel
         return [stridedDispatch(e, call, shape, inputs)];
       },
     },
-    { name: "vec4", when: vec4Fits, score: () => 1, dispatches: (call) => [vec4Dispatch(e, call)] },
+    {
+      name: "vec4",
+      when: vec4Fits,
+      score: (c) => (c.device.software ? -1 : 1),
+      dispatches: (call) => [vec4Dispatch(e, call)],
+    },
   ];
 }
 

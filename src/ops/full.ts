@@ -31,8 +31,7 @@ defineOp<FullAttrs>({
       name: "fill",
       dispatches: (call) => {
         const e = { wgsl: "TY(s0)", names: [], scalars: () => [call.attrs.value] };
-        const d = stridedDispatch(e, call, call.outputs[0].shape, []);
-        return [{ ...d, hooks: { ...d.hooks, load_a: "return TA(0);" }, bind: { y: { out: 0 } } }];
+        return [stridedDispatch(e, call, call.outputs[0].shape, [])];
       },
     },
   ],

@@ -11,8 +11,15 @@ import { ulp, WGSL_ERROR } from "../core/accuracy.ts";
 import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
-import { type Call, defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
-import { ceilDiv, foldGrid, isDense, workgroupSize } from "./layout.ts";
+import {
+  type Call,
+  type Dispatch,
+  defineOp,
+  type Kernel,
+  type Operand,
+  type SplitAxis,
+} from "../graph/op.ts";
+import { ceilDiv, foldGrid, isDense, rowSize, vectorOf, workgroupSize } from "./layout.ts";
 
 const BUFFERS = ["p", "g", "m", "v"] as const;
 
@@ -177,27 +184,34 @@ defineUpdate({
   },
 });
 
-/** a + b in the buffer of a: what a second backward does to a gradient. */
-function accumulateDispatch(c: Call, factor: boolean) {
+/** join(a, b) in the buffer of a; b has a's shape, or is one value. */
+function inPlaceDispatch(c: Call, join: string, one: boolean): Dispatch {
   const [y] = c.outputs;
   const b = c.inputs[1];
+  const { software } = c.device;
+  const large = one ? [y] : [y, b];
+  const dense = large.every(isDense);
+  const row = dense ? numel(y.shape) : rowSize(y.shape);
+  const vec = row % 4 === 0 && large.every((o) => o.offset % 4 === 0 && (dense || o.batchStride % 4 === 0));
+  const unit = vec ? 4 : 1;
   const WG = workgroupSize(c.device);
-  const row = y.shape.length === 0 ? 1 : numel(y.shape.slice(1));
+  const UNROLL = software ? 32 : 4;
+  const rows = (o: Operand) => (dense ? row : o.batchStride) / unit;
   return {
     shader: "accumulate",
-    params: { WG, UNROLL: c.device.software ? 8 : 4 },
-    hooks: { join: factor ? "return a * b;" : "return a + b;" },
+    params: { WG, UNROLL, STEP: software ? 1 : WG },
+    types: { V: vectorOf(unit), B: vectorOf(one ? 1 : unit) },
+    hooks: { join, ...(one ? { load: "return V(b[u.b0]);" } : {}) },
     bind: { b: { in: 1 }, y: { out: 0 } },
     uniforms: {
-      total: numel(y.shape),
-      row,
-      y0: y.offset,
-      yn: y.batchStride,
-      b0: b.offset,
-      bn: factor ? 0 : b.batchStride,
-      one: factor ? 0 : 1,
+      total: numel(y.shape) / unit,
+      row: Math.max(1, row / unit),
+      y0: y.offset / unit,
+      yn: rows(y),
+      b0: one ? b.offset : b.offset / unit,
+      bn: one ? 0 : rows(b),
     },
-    grid: foldGrid(ceilDiv(numel(y.shape), WG * (c.device.software ? 8 : 4)), c.device),
+    grid: foldGrid(ceilDiv(numel(y.shape) / unit, WG * UNROLL), c.device),
   };
 }
 
@@ -215,9 +229,12 @@ defineOp({
   exact: true,
   magnitude: ([a, b]) => [mapArray(a, (x, i) => Math.abs(x) + Math.abs(b.data[i]))],
   cost: ([a]) => ({ flops: numel(a.shape) }),
-  kernels: [{ name: "add", inPlace: [[0, 0]], dispatches: (c) => [accumulateDispatch(c, false)] }],
+  kernels: [
+    { name: "add", inPlace: [[0, 0]], dispatches: (c) => [inPlaceDispatch(c, "return a + b;", false)] },
+  ],
   samples: [
     { inputs: [{ shape: [2, 3, 3] }, { shape: [2, 3, 3] }] },
+    { note: "many rows", inputs: [{ shape: [70, 4] }, { shape: [70, 4] }] },
     { inputs: [{ shape: [] }, { shape: [] }] },
   ],
   split: ([a]) =>
@@ -235,8 +252,13 @@ defineOp({
   ref: ([a, f]) => [mapArray(a, (x) => x * f.data[0])],
   exact: true,
   cost: ([a]) => ({ flops: numel(a.shape) }),
-  kernels: [{ name: "scale", inPlace: [[0, 0]], dispatches: (c) => [accumulateDispatch(c, true)] }],
-  samples: [{ inputs: [{ shape: [5, 3] }, { shape: [1] }], differentiable: false }],
+  kernels: [
+    { name: "scale", inPlace: [[0, 0]], dispatches: (c) => [inPlaceDispatch(c, "return a * b;", true)] },
+  ],
+  samples: [
+    { inputs: [{ shape: [5, 3] }, { shape: [1] }], differentiable: false },
+    { inputs: [{ shape: [6, 8] }, { shape: [1] }], differentiable: false },
+  ],
   split: ([a]) =>
     a.shape.map((extent, d) => ({ extent, inputs: [d, null], outputs: [d], merge: "concat" as const })),
 });
