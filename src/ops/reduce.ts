@@ -18,6 +18,7 @@ import {
   pad8,
   rankParam,
   type Shares,
+  vectorOf,
 } from "./layout.ts";
 import { joinParts, reduceOutput } from "./reduce_parts.ts";
 
@@ -58,6 +59,12 @@ function chunksOf(outputs: number, length: number, software: boolean): number {
 
 const hooksOf = (how: Combine) => ({ init: `return ${how.init};`, combine: `return ${how.combine};` });
 
+/** The hooks on vec4. */
+const FOUR = {
+  both: `return V(${["x", "y", "z", "w"].map((d) => `combine(a.${d}, b.${d})`).join(", ")});`,
+  total: "return combine(combine(v.x, v.y), combine(v.z, v.w));",
+};
+
 function stage(c: Call<ReduceAttrs>, how: Combine, shares: Shares, chunks: number): Dispatch {
   const [x] = c.inputs;
   const { axes } = c.attrs;
@@ -71,26 +78,46 @@ function stage(c: Call<ReduceAttrs>, how: Combine, shares: Shares, chunks: numbe
   const o = side(pick(false));
   const r = side(pick(true));
   const outputs = numel(o.shape);
-  const length = numel(r.shape);
+  const step = r.strides[0].at(-1) ?? 0;
+  const apart = [x.offset, ...o.strides[0], ...r.strides[0].slice(0, -1)];
+  const four = step === 1 && [r.shape.at(-1) ?? 1, ...apart].every((v) => v % 4 === 0);
+  const unit = four ? 4 : 1;
+  const inner = (r.shape.at(-1) ?? 1) / unit;
+  const length = numel(r.shape) / unit;
+  const rows = r.shape.slice(0, -1);
+  const counted = (strides: readonly number[]) =>
+    pad8(
+      strides.map((v) => v / unit),
+      0,
+    );
   return {
     shader: "reduce",
-    params: { ...shares, RANK: rankParam(Math.max(o.shape.length, r.shape.length)) },
-    hooks: hooksOf(how),
+    params: { ...shares, RANK: rankParam(Math.max(o.shape.length, rows.length)) },
+    types: { V: vectorOf(unit) },
+    hooks: { ...hooksOf(how), ...(four ? FOUR : {}) },
     bind: { x: { in: 0 }, y: chunks > 1 ? { scratch: "partial" } : { out: 0 } },
     uniforms: {
       outputs,
       length,
+      inner: Math.max(1, inner),
+      step,
       chunks,
       per: ceilDiv(length, chunks),
-      x0: x.offset,
+      x0: x.offset / unit,
       ...(chunks > 1 ? { y0: 0, yrow: outputs * chunks, yn: 0 } : reduceOutput(c.outputs[0])),
       oshape: pad8(o.shape, 1),
-      rshape: pad8(r.shape, 1),
-      os: pad8(o.strides[0], 0),
-      rs: pad8(r.strides[0], 0),
+      rshape: pad8(rows, 1),
+      os: counted(o.strides[0]),
+      rs: counted(r.strides[0].slice(0, -1)),
     },
     grid: foldGrid(ceilDiv(outputs * chunks, shares.LANES), c.device),
   };
+}
+
+/** Whether a lane for each output is best: there are enough of them and, on GPUs, neighbours read neighbours. */
+function prefersLanes({ inputs: [x], attrs, device }: Call<ReduceAttrs>, outputs: number): boolean {
+  if (device.software) return outputs >= 32;
+  return outputs >= 1024 && !attrs.axes.includes(x.shape.length - 1);
 }
 
 function reduceKernels(how: Combine) {
@@ -103,7 +130,11 @@ function reduceKernels(how: Combine) {
     };
   };
   return [
-    { name: "serial", dispatches: (c: Call<ReduceAttrs>) => [stage(c, how, lanes(c.device), 1)] },
+    {
+      name: "serial",
+      score: (c: Call<ReduceAttrs>) => (prefersLanes(c, chunked(c).outputs) ? 2 : 0),
+      dispatches: (c: Call<ReduceAttrs>) => [stage(c, how, lanes(c.device), 1)],
+    },
     {
       name: "tree",
       when: (c: Call<ReduceAttrs>) => count(c.inputs[0].shape, c.attrs) >= 16,

@@ -34,14 +34,16 @@ export function joinParts(
     uniforms: {
       outputs,
       length: parts.count,
+      inner: Math.max(1, parts.count),
+      step: parts.strides[1],
       chunks: 1,
       per: parts.count,
       x0: 0,
       ...reduceOutput(y),
       oshape: pad8([outputs], 1),
-      rshape: pad8([parts.count], 1),
+      rshape: pad8([], 1),
       os: pad8([parts.strides[0]], 0),
-      rs: pad8([parts.strides[1]], 0),
+      rs: pad8([], 0),
     },
     grid: foldGrid(ceilDiv(outputs, shares.LANES), device),
   };
