@@ -1,15 +1,21 @@
 // avg_pool2d — y = Σ pro(x) over the window / divisor. `rows` and `cols` give the window of an output along an axis as
 // (from, to, extent with padding); the adaptive windows are spliced in, as is a batch norm applied on load. One
-// invocation per output.
+// invocation makes `columns` by `rows` outputs of one channel, in `pictures` pictures.
 const WG = 64u; //@param
 
 struct Sizes {
   total: u32,
+  n: u32,
+  c: u32,
+  columns: u32,
+  rows: u32,
+  pictures: u32,
+  across: u32,
+  down: u32,
   x0: u32,
   xn: u32,
   y0: u32,
   yn: u32,
-  c: i32,
   ih: i32,
   iw: i32,
   oh: i32,
@@ -53,22 +59,30 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3
   if (i >= u.total) {
     return;
   }
-  let at = i32(i);
-  let r = rows(at / u.ow % u.oh);
-  let s = cols(at % u.ow);
-  let c = at / (u.ow * u.oh) % u.c;
-  let n = u32(at / (u.ow * u.oh * u.c));
+  let q0 = i % u.across * u.columns;
+  let p0 = i / u.across % u.down * u.rows;
+  let block = i / (u.across * u.down);
+  let c = i32(block % u.c);
+  let n0 = block / u.c * u.pictures;
   let ch = channel(u32(c));
-  var acc = 0.0;
-  for (var h = r.x; h < r.y; h++) {
-    let row = u.x0 + n * u.xn + u32((c * u.ih + h) * u.iw);
-    for (var w = s.x; w < s.y; w++) {
-      acc += prologue(x[row + u32(w)], ch);
+  for (var n = n0; n < min(n0 + u.pictures, u.n); n++) {
+    for (var p = i32(p0); p < min(i32(p0 + u.rows), u.oh); p++) {
+      let r = rows(p);
+      for (var q = i32(q0); q < min(i32(q0 + u.columns), u.ow); q++) {
+        let s = cols(q);
+        var acc = 0.0;
+        for (var h = r.x; h < r.y; h++) {
+          let row = u.x0 + n * u.xn + u32((c * u.ih + h) * u.iw);
+          for (var w = s.x; w < s.y; w++) {
+            acc += prologue(x[row + u32(w)], ch);
+          }
+        }
+        var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));
+        if (u.divisor != 0.0) {
+          count = u.divisor;
+        }
+        y[u.y0 + n * u.yn + u32((c * u.oh + p) * u.ow + q)] = acc / count;
+      }
     }
   }
-  var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));
-  if (u.divisor != 0.0) {
-    count = u.divisor;
-  }
-  y[u.y0 + n * u.yn + i % u32(u.c * u.oh * u.ow)] = acc / count;
 }

@@ -1,14 +1,21 @@
 // avg_pool2d_input — y[n,c,h,w] = Σ x / divisor over the windows that cover (h, w), x the gradient of the pool's
-// output. `reach_rows` and `reach_cols` bound the outputs that can cover an element. One invocation per input element.
+// output. `reach_rows` and `reach_cols` bound the outputs that can cover an element. One invocation makes `columns` by `rows`
+// elements of one channel, in `pictures` pictures.
 const WG = 64u; //@param
 
 struct Sizes {
   total: u32,
+  n: u32,
+  c: u32,
+  columns: u32,
+  rows: u32,
+  pictures: u32,
+  across: u32,
+  down: u32,
   x0: u32,
   xn: u32,
   y0: u32,
   yn: u32,
-  c: i32,
   ih: i32,
   iw: i32,
   oh: i32,
@@ -45,26 +52,32 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3
   if (i >= u.total) {
     return;
   }
-  let at = i32(i);
-  let w = at % u.iw;
-  let h = at / u.iw % u.ih;
-  let c = at / (u.iw * u.ih) % u.c;
-  let n = u32(at / (u.iw * u.ih * u.c));
-  let pr = reach_rows(h);
-  let qr = reach_cols(w);
-  var acc = 0.0;
-  for (var p = pr.x; p < pr.y; p++) {
-    let r = rows(p);
-    for (var q = qr.x; q < qr.y; q++) {
-      let s = cols(q);
-      if (h >= r.x && h < r.y && w >= s.x && w < s.y) {
-        var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));
-        if (u.divisor != 0.0) {
-          count = u.divisor;
+  let q0 = i % u.across * u.columns;
+  let p0 = i / u.across % u.down * u.rows;
+  let block = i / (u.across * u.down);
+  let c = i32(block % u.c);
+  let n0 = block / u.c * u.pictures;
+  for (var n = n0; n < min(n0 + u.pictures, u.n); n++) {
+    for (var h = i32(p0); h < min(i32(p0 + u.rows), u.ih); h++) {
+      let pr = reach_rows(h);
+      for (var w = i32(q0); w < min(i32(q0 + u.columns), u.iw); w++) {
+        let qr = reach_cols(w);
+        var acc = 0.0;
+        for (var p = pr.x; p < pr.y; p++) {
+          let r = rows(p);
+          for (var q = qr.x; q < qr.y; q++) {
+            let s = cols(q);
+            if (h >= r.x && h < r.y && w >= s.x && w < s.y) {
+              var count = f32(select((r.y - r.x) * (s.y - s.x), r.z * s.z, u.include != 0));
+              if (u.divisor != 0.0) {
+                count = u.divisor;
+              }
+              acc += x[u.x0 + n * u.xn + u32((c * u.oh + p) * u.ow + q)] / count;
+            }
+          }
         }
-        acc += x[u.x0 + n * u.xn + u32((c * u.oh + p) * u.ow + q)] / count;
+        y[u.y0 + n * u.yn + u32((c * u.ih + h) * u.iw + w)] = acc;
       }
     }
   }
-  y[u.y0 + n * u.yn + i % u32(u.c * u.ih * u.iw)] = acc;
 }

@@ -16,7 +16,7 @@ import {
 } from "../graph/op.ts";
 import { call } from "./build.ts";
 import { applyPrologue, type Prologue, prologueHooks, prologueOffsets } from "./conv_shape.ts";
-import { ceilDiv, foldGrid, vectorOf, workgroupSize } from "./layout.ts";
+import { ceilDiv, vectorOf } from "./layout.ts";
 import { blocks, type PoolAttrs, poolOutput, poolUniforms, windowParams } from "./pool_shape.ts";
 
 export interface AvgAttrs extends PoolAttrs {
@@ -118,7 +118,6 @@ function uniforms(c: Call<AvgAttrs>, x: readonly number[], y: readonly number[])
   const { dh: _dh, dw: _dw, ...geometry } = poolUniforms(x, y, a);
   const [from, to] = [c.inputs[0], c.outputs[0]];
   return {
-    total: numel(to.shape),
     x0: from.offset,
     xn: from.batchStride,
     y0: to.offset,
@@ -141,44 +140,45 @@ function loaded(c: Call<AvgAttrs>) {
   return { bind, offsets, hooks: prologueHooks(c.attrs.prologue, 1) };
 }
 
-/** Any windows: one invocation an output. */
+/** Any windows. */
 const windows: Kernel<AvgAttrs> = {
   name: "window",
   dispatches: (c) => {
-    const WG = workgroupSize(c.device);
     const { bind, offsets, hooks } = loaded(c);
     const [x, y] = [c.inputs[0].shape, c.outputs[0].shape];
+    const { WG, extents, grid } = blocks(y, c.device);
     return [
       {
         shader: "avg_pool2d",
         params: { WG },
         hooks: c.attrs.adaptive ? { ...hooks, ...ADAPTIVE } : hooks,
-        bind: { x: { in: 0 }, y: { out: 0 }, ...bind },
-        uniforms: { ...uniforms(c, x, y), ...offsets },
-        grid: foldGrid(ceilDiv(numel(y), WG), c.device),
+        bind: { ...XY, ...bind },
+        uniforms: { ...uniforms(c, x, y), ...extents, ...offsets },
+        grid,
       },
     ];
   },
 };
 
-/** One invocation an element of the gradient. */
 const windowsInput: Kernel<InputAttrs> = {
   name: "window",
   dispatches: (c) => {
-    const WG = workgroupSize(c.device);
     const [y, x] = [c.inputs[0].shape, c.outputs[0].shape];
+    const { WG, extents, grid } = blocks(x, c.device);
     return [
       {
         shader: "avg_pool2d_input",
         params: { WG },
         hooks: c.attrs.adaptive ? ADAPTIVE_INPUT : {},
-        bind: { x: { in: 0 }, y: { out: 0 } },
-        uniforms: uniforms(c, x, y),
-        grid: foldGrid(ceilDiv(numel(x), WG), c.device),
+        bind: XY,
+        uniforms: { ...uniforms(c, x, y), ...extents },
+        grid,
       },
     ];
   },
 };
+
+const XY: Readonly<Record<string, Bound>> = { x: { in: 0 }, y: { out: 0 } };
 
 /** The pooled operand of windows side by side, the one below the windows, and the window. */
 interface Tiling {
@@ -215,8 +215,6 @@ function tileUniforms(c: BareCall<AvgAttrs>, { pooled, whole, window: [kh, kw] }
     divide: 1 / (c.attrs.divisor ?? kh * kw),
   };
 }
-
-const XY: Readonly<Record<string, Bound>> = { x: { in: 0 }, y: { out: 0 } };
 
 const tiled: Kernel<AvgAttrs> = {
   name: "tiles",
