@@ -1,6 +1,6 @@
 // normalize_finish — batch norm's last step per channel, from s1 = Σ g and d = Σ g·(x - mean): with r = 1/√(var + e0),
-// r0 = s1 (the bias' gradient), r1 = d·r (the weight's), r2 = -w·r·s1 and r3 = -½·w·r³·d (those of mean and variance).
-// One invocation per channel.
+// r0 = s1 (the bias' gradient), r1 = d·r (the weight's), r2 = -w·r·s1 and r3 = -½·w·r³·d (those of mean and variance), perhaps
+// added to what r2 and r3 hold. One invocation per channel.
 const WG = 64u; //@param
 
 struct Sizes {
@@ -26,6 +26,8 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read_write> r2: array<f32>;
 @group(0) @binding(8) var<storage, read_write> r3: array<f32>;
 
+fn before(i2: u32, i3: u32) -> vec2<f32> { return vec2<f32>(0.0); } //@hook
+
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let c = id.x;
@@ -36,7 +38,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let s2 = d[u.o1 + c] * r;
     r0[u.y0 + c] = sum;
     r1[u.y1 + c] = s2;
-    r2[u.y2 + c] = -k * sum;
-    r3[u.y3 + c] = -0.5 * k * r * s2;
+    let held = before(u.y2 + c, u.y3 + c);
+    r2[u.y2 + c] = held.x - k * sum;
+    r3[u.y3 + c] = held.y - 0.5 * k * r * s2;
   }
 }

@@ -1,7 +1,7 @@
 // The gradient of normalize as the schedule puts it together (rewrite "normalizeBackward"), given s and t of
 // normalizeAffine; m is g where x·s + t > 0, or all of g without a ReLU.
 //   normalizePass       y = [before +] m·s,  s1 = Σ m,  d = Σ m·(x - mean): everything in one walk over g and x
-//   normalizeFinish     gb = s1,  gw = d·r,  gmean = -w·r·s1,  gvar = -½·w·r³·d   with r = 1/√(var + eps)
+//   normalizeFinish     gb = s1,  gw = d·r,  gmean = [before] - w·r·s1,  gvar = [before] - ½·w·r³·d   with r = 1/√(var + eps)
 //   normalizeCorrected  gx = m·s + (gmean + 2·gvar·(x - mean)) / count: with what came back through the statistics
 
 import { ulp } from "../core/accuracy.ts";
@@ -148,23 +148,36 @@ defineOp<PassAttrs>({
   },
 });
 
-interface EpsAttrs extends Attrs {
+interface FinishAttrs extends Attrs {
   readonly eps: number;
+  /** Two more inputs, which gmean and gvar are added to. */
+  readonly before: boolean;
 }
 
-defineOp<EpsAttrs>({
+const finishSample = (before: boolean) => ({
+  inputs: [
+    field([7]),
+    field([7]),
+    { shape: [7], low: 0.3, high: 2 },
+    ...[1, ...(before ? [2, 3] : [])].map(() => field([7])),
+  ],
+  attrs: { eps: 1e-5, before },
+  differentiable: false,
+});
+
+defineOp<FinishAttrs>({
   name: "normalizeFinish",
   infer: ([s1]) => [0, 1, 2, 3].map(() => ({ shape: s1.shape, dtype: "f32" as const })),
-  ref: ([s1, d, variance, w], a) => {
+  ref: ([s1, d, variance, w, gm, gv], a) => {
     const r = mapArray(variance, (v) => 1 / sqrt(v + a.eps));
     return [
       s1,
       mapArray(d, (v, c) => v * r.data[c]),
-      mapArray(s1, (v, c) => -w.data[c] * r.data[c] * v),
-      mapArray(d, (v, c) => -0.5 * w.data[c] * r.data[c] ** 3 * v),
+      mapArray(s1, (v, c) => (gm?.data[c] ?? 0) - w.data[c] * r.data[c] * v),
+      mapArray(d, (v, c) => (gv?.data[c] ?? 0) - 0.5 * w.data[c] * r.data[c] ** 3 * v),
     ];
   },
-  terms: () => 5,
+  terms: () => 6,
   builtin: ([s1, d, variance, w], _o, a) => {
     const r = variance.data.map((v) => 1 / sqrt(v + a.eps));
     const e = r.map((v) => 2 * ulp(v));
@@ -175,19 +188,23 @@ defineOp<EpsAttrs>({
       d.data.map((v, c) => abs(v * w.data[c]) * 1.5 * r[c] ** 2 * e[c]),
     ];
   },
-  magnitude: ([s1, d, variance, w], a) => {
+  magnitude: ([s1, d, variance, w, gm, gv], a) => {
     const r = mapArray(variance, (v) => 1 / sqrt(v + a.eps));
     return [
       mapArray(s1, abs),
       mapArray(d, (v, c) => abs(v * r.data[c])),
-      mapArray(s1, (v, c) => abs(w.data[c] * r.data[c] * v)),
-      mapArray(d, (v, c) => abs(0.5 * w.data[c] * r.data[c] ** 3 * v)),
+      mapArray(s1, (v, c) => abs(gm?.data[c] ?? 0) + abs(w.data[c] * r.data[c] * v)),
+      mapArray(d, (v, c) => abs(gv?.data[c] ?? 0) + abs(0.5 * w.data[c] * r.data[c] ** 3 * v)),
     ];
   },
   cost: ([s1]) => ({ flops: 8 * numel(s1.shape) }),
   kernels: [
     {
       name: "vector",
+      inPlace: [
+        [2, 4],
+        [3, 5],
+      ],
       dispatches: (c) => {
         const WG = workgroupSize(c.device);
         const n = c.outputs[0].shape[0];
@@ -197,6 +214,7 @@ defineOp<EpsAttrs>({
           {
             shader: "normalize_finish",
             params: { WG },
+            hooks: c.attrs.before ? { before: "return vec2<f32>(r2[i2], r3[i3]);" } : undefined,
             bind: {
               s1: { in: 0 },
               d: { in: 1 },
@@ -207,20 +225,14 @@ defineOp<EpsAttrs>({
               r2: { out: 2 },
               r3: { out: 3 },
             },
-            uniforms: { n, ...at("y", c.outputs), ...at("o", c.inputs), e0: c.attrs.eps },
+            uniforms: { n, ...at("y", c.outputs), ...at("o", c.inputs.slice(0, 4)), e0: c.attrs.eps },
             grid: [ceilDiv(n, WG), 1, 1],
           },
         ];
       },
     },
   ],
-  samples: [
-    {
-      inputs: [field([7]), field([7]), { shape: [7], low: 0.3, high: 2 }, field([7])],
-      attrs: { eps: 1e-5 },
-      differentiable: false,
-    },
-  ],
+  samples: [finishSample(false), finishSample(true)],
   split: elementwiseSplit,
 });
 

@@ -266,6 +266,9 @@ describe("normalizeBackward", () => {
     // The two outer norms: both walks add to the gradient of the concatenation behind them.
     const walks = fused.nodes.filter((n) => n.op?.name === "normalizePass");
     expect(walks.map((n) => n.attrs.before)).toEqual([true, true]);
+    // The outer norms read the same maps: the second adds its statistics' gradients to the first's.
+    const finished = fused.nodes.filter((n) => n.op?.name === "normalizeFinish");
+    expect(finished.map((n) => n.attrs.before)).toEqual([false, true]);
     // The two inner ones.
     expect([count(fused, "normalizeCorrected"), count(fused, "normalizeSums")]).toEqual([2, 2]);
     // What comes back through shared statistics joins the maps' gradients in one pass each.

@@ -5,6 +5,7 @@
 //   - Where it is only added to what comes back through the batch's own statistics, which need the sums first, one pass
 //     after the sums makes both.
 //   - What comes back through the statistics is added to the tensor that it is for in the same pass.
+//   - The gradients of the statistics are added where other readers of the same maps have left theirs.
 
 import { sameShape } from "../../core/shape.ts";
 import type { Node, Value } from "../../graph/node.ts";
@@ -19,6 +20,8 @@ interface Norm {
   readonly sum: Addition | null;
   /** That operand is what comes back through the statistics. */
   readonly closed: boolean;
+  /** The additions that alone read the gradients of mean and variance; null where one of them is not only added. */
+  readonly stats: readonly [Addition, Addition] | null;
 }
 
 interface Addition {
@@ -47,6 +50,15 @@ function closes(v: Value, { input, sums }: Pick<Norm, "input" | "sums">, uses: U
   return own && additionOf(v, uses) !== null;
 }
 
+/** The additions of the gradients that a batch norm's statistics get from these sums to those from elsewhere. */
+function statsAdditions(sums: Node, uses: Uses): [Addition, Addition] | null {
+  const readers = uses.consumers.get(sums.outputs[0]) ?? [];
+  const grads = readers.find(({ node }) => isOp(node, "normalizeStatsGrad"))?.node;
+  if (grads?.inputs[1].node !== sums) return null;
+  const [mean, variance] = grads.outputs.map((v) => additionOf(v, uses));
+  return mean && variance ? [mean, variance] : null;
+}
+
 function findNorms(g: WorkGraph, uses: Uses): Norm[] {
   const sumsOf = new Map(g.nodes.filter((n) => isOp(n, "normalizeSums")).map((n) => [keyOf(n), n]));
   const order = new Map(g.nodes.map((n, i) => [n, i]));
@@ -57,8 +69,10 @@ function findNorms(g: WorkGraph, uses: Uses): Norm[] {
     const closed = sum !== null && closes(sum.other, { input, sums }, uses);
     // The walk runs where the first of its results is wanted: a tensor that is made later cannot be added there.
     const first = Math.min(order.get(input) as number, order.get(sums) as number);
-    const late = sum !== null && !closed && (order.get(sum.other.node) as number) > first;
-    return [{ input, sums, sum: late ? null : sum, closed }];
+    const made = (a: Addition) => (order.get(a.other.node) as number) < first;
+    const late = sum !== null && !closed && !made(sum);
+    const stats = statsAdditions(sums, uses);
+    return [{ input, sums, sum: late ? null : sum, closed, stats: stats?.every(made) ? stats : null }];
   });
 }
 
@@ -74,14 +88,15 @@ interface Walked {
   readonly gvar: Value;
 }
 
-function walk({ input, sum }: Norm, inputs: readonly Value[], now: (v: Value) => Value): Walked {
+function walk({ input, sum, stats }: Norm, inputs: readonly Value[], now: (v: Value) => Value): Walked {
   const [g, x, mean, variance, w] = inputs;
   const [s, t] = affineOf(input, inputs);
   const before = sum ? [now(sum.other)] : [];
   const attrs = { relu: input.attrs.relu, before: sum !== null };
   const [gx, s1, d] = callMany("normalizePass", [g, x, s, t, mean, ...before], attrs);
-  const { eps } = input.attrs;
-  const [gb, gw, gmean, gvar] = callMany("normalizeFinish", [s1, d, variance, w], { eps });
+  const held = stats ? stats.map((a) => now(a.other)) : [];
+  const finish = { eps: input.attrs.eps, before: stats !== null };
+  const [gb, gw, gmean, gvar] = callMany("normalizeFinish", [s1, d, variance, w, ...held], finish);
   return { gx, gb, gw, gmean, gvar };
 }
 
@@ -110,6 +125,9 @@ export function normalizeBackward(g: WorkGraph): WorkGraph {
   const closed = norms.filter((n) => n.closed);
   const walks = new Map(open.flatMap((n) => [n.input, n.sums].map((node) => [node, n] as const)));
   const absorbed = new Map(open.flatMap((n) => (n.sum ? [[n.sum.node, n] as const] : [])));
+  const added = new Map(
+    open.flatMap((n) => (n.stats ?? []).map((a, i) => [a.node, [n, i === 0 ? "gmean" : "gvar"]] as const)),
+  );
   const closing = new Map(closed.map((n) => [(n.sum as Addition).node, n]));
   const dead = new Set(closed.map((n) => n.input));
   const done = new Map<Norm, Walked>();
@@ -129,6 +147,8 @@ export function normalizeBackward(g: WorkGraph): WorkGraph {
     if (through) return [through.gmean, through.gvar];
     const into = absorbed.get(node);
     if (into) return [(done.get(into) as Walked).gx];
+    const total = added.get(node);
+    if (total) return [(done.get(total[0]) as Walked)[total[1]]];
     const close = closing.get(node);
     if (close) return [corrected(close, now((close.sum as Addition).other).node, now)];
     return addedStats(node, inputs, uses);
