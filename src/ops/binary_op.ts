@@ -50,6 +50,12 @@ function samplesOf(row: BinaryRow): Sample[] {
     [[], [], []],
   ];
   const list: Sample[] = shapes.map((s) => ({ inputs: s.slice(0, row.arity).map(spec) }));
+  const large = [
+    [2, 3, 28, 28],
+    [1, 3, 1, 1],
+    [2, 3, 28, 28],
+  ];
+  list.push({ note: "large", inputs: large.slice(0, row.arity).map(spec), differentiable: false });
   if (row.special) {
     const inputs = row.special.map((values) => ({ shape: [values.length], values }));
     list.push({ note: "special values", inputs, differentiable: false });

@@ -87,7 +87,7 @@ defineOp<ChainAttrs>({
     sample([x(3, 8), x(3, 8), x(3, 8)], ADD_RELU_MUL),
     sample([x(2, 3, 4, 4), x(3, 1, 1), x(1, 3, 1, 1)], ADD_RELU_MUL, "per channel"),
     sample([x(3, 2, 8), x(8), x(2, 8)], ADD_RELU_MUL, "last axes"),
-    sample([x(2, 260), x(260), x(2, 1)], ADD_RELU_MUL, "several runs"),
+    sample([x(2, 2060), x(2060), x(2, 1)], ADD_RELU_MUL, "several runs"),
     sample([x(4, 8), x(4, 1), x()], ADD_RELU_MUL, "per row, one value"),
     sample([x(2, 3, 4), x(2, 1, 4), x(3, 1)], ADD_RELU_MUL, "between axes"),
     sample([x(), x(), x()], ADD_RELU_MUL),

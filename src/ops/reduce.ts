@@ -21,6 +21,7 @@ import {
   vectorOf,
 } from "./layout.ts";
 import { joinParts, reduceOutput } from "./reduce_parts.ts";
+import { WIDE_FROM } from "./runs.ts";
 
 interface ReduceAttrs extends Attrs {
   readonly axes: readonly number[];
@@ -80,9 +81,10 @@ function stage(c: Call<ReduceAttrs>, how: Combine, shares: Shares, chunks: numbe
   const outputs = numel(o.shape);
   const step = r.strides[0].at(-1) ?? 0;
   const apart = [x.offset, ...o.strides[0], ...r.strides[0].slice(0, -1)];
-  const four = step === 1 && [r.shape.at(-1) ?? 1, ...apart].every((v) => v % 4 === 0);
+  const last = r.shape.at(-1) ?? 1;
+  const four = step === 1 && numel(x.shape) >= WIDE_FROM && [last, ...apart].every((v) => v % 4 === 0);
   const unit = four ? 4 : 1;
-  const inner = (r.shape.at(-1) ?? 1) / unit;
+  const inner = last / unit;
   const length = numel(r.shape) / unit;
   const rows = r.shape.slice(0, -1);
   const counted = (strides: readonly number[]) =>
@@ -177,6 +179,7 @@ const SAMPLES = [
   { inputs: [{ shape: [3, 5, 2] }], attrs: { axes: [1], keepDims: false } },
   { inputs: [{ shape: [2, 3, 4, 4] }], attrs: { axes: [0, 2, 3], keepDims: false } },
   { inputs: [{ shape: [3, 37] }], attrs: { axes: [1], keepDims: true } },
+  { note: "whole vec4", inputs: [{ shape: [2, 3, 30, 24] }], attrs: { axes: [0, 2, 3], keepDims: false } },
   { inputs: [{ shape: [7] }], attrs: { axes: [0], keepDims: false } },
   { inputs: [{ shape: [] }], attrs: { axes: [], keepDims: false } },
 ];

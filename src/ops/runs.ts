@@ -35,6 +35,9 @@ export interface Runs {
 /** Values, or vec4 of them, of a run at most. */
 const RUN = 64;
 
+/** Fewer elements gain nothing by vec4, and it is one more pipeline. */
+export const WIDE_FROM = 4096;
+
 /** Whether an operand is whole vec4 along the last axis, or repeats there. */
 const wide = ({ offset, strides }: Strided): boolean =>
   strides.at(-1) === 0 ||
@@ -44,7 +47,11 @@ const wide = ({ offset, strides }: Strided): boolean =>
 export function runsOf(shape: Shape, operands: readonly Strided[]): Runs {
   const last = shape.at(-1) ?? 1;
   const outer = shape.slice(0, -1);
-  const four = last % 4 === 0 && operands.at(-1)?.strides.at(-1) === 1 && operands.every(wide);
+  const four =
+    numel(shape) >= WIDE_FROM &&
+    last % 4 === 0 &&
+    operands.at(-1)?.strides.at(-1) === 1 &&
+    operands.every(wide);
   const inner = last / (four ? 4 : 1);
   const run = Math.max(1, Math.min(inner, RUN));
   const runs = ceilDiv(inner, run);

@@ -45,7 +45,8 @@ function samplesOf(row: UnaryRow): Sample[] {
   const [low, high] = row.domain ?? [-2, 2];
   const attrs = sampleAttrs(row);
   const plain = [[3, 5], [2, 3, 4, 4], [1], []].map((shape) => ({ inputs: [{ shape, low, high }], attrs }));
-  return [...plain, ...specialSamples(row, false)];
+  const large = { note: "large", inputs: [{ shape: [2, 2100], low, high }], attrs, differentiable: false };
+  return [...plain, large, ...specialSamples(row, false)];
 }
 
 /** Infinities and NaN are numbers too: x·∞ is what PyTorch says. */
