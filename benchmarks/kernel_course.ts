@@ -4,14 +4,15 @@ import type { Ceilings } from "../src/gpu/ceilings.ts";
 import type { Tools } from "../src/gpu/lone_dispatch.ts";
 import type { Plan } from "../src/schedule/plan.ts";
 import type { Goal } from "./goals.ts";
-import { type KernelRow, kernelGoals, misses } from "./kernel_goals.ts";
+import { type KernelRow, kernelGoals, LARGE_PLAN, misses } from "./kernel_goals.ts";
 import { measure } from "./kernels.ts";
+import { LARGE, largePlan } from "./large.ts";
 import { costliest, kernelsOf } from "./planned.ts";
 import { type Report, round } from "./report.ts";
 import { groupTable, kernelSummary, kernelTable, missTable } from "./tables.ts";
 import { ThawEngine } from "./thaw.ts";
 
-/** The plans of a forward pass and of a full step. */
+/** The plans of a forward pass, of a full step, and of one with large operands. */
 export async function plansOf(file: string): Promise<Record<string, Plan>> {
   const engine = new ThawEngine();
   const plans: Record<string, Plan> = {};
@@ -20,6 +21,7 @@ export async function plansOf(file: string): Promise<Record<string, Plan>> {
     await engine.step();
     plans[what] = await engine.plan();
   }
+  plans[LARGE_PLAN] = await largePlan();
   return plans;
 }
 
@@ -80,7 +82,11 @@ export async function timeKernels(
       lostMs: round(m.lostMs),
     });
   }
+  const groups = [
+    groupTable(rows, "all", "a full step"),
+    groupTable(rows, LARGE_PLAN, `batch norm, pools and elementwise layers at ${LARGE.join("×")}`),
+  ];
   if (!report.json)
-    report.text([kernelTable(rows), kernelSummary(rows), groupTable(rows), missTable(missed)].join("\n\n"));
+    report.text([kernelTable(rows), kernelSummary(rows), ...groups, missTable(missed)].join("\n\n"));
   return kernelGoals(rows, ceilings, list.length === all.length);
 }

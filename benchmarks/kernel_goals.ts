@@ -4,6 +4,7 @@
 import type { Ceilings } from "../src/gpu/ceilings.ts";
 import type { Goal } from "./goals.ts";
 import type { Measured } from "./kernels.ts";
+import { LARGE } from "./large.ts";
 import { bytesOf, type Group, memoryBound, type PlannedKernel } from "./planned.ts";
 
 export interface KernelRow {
@@ -21,11 +22,11 @@ export interface Miss {
 }
 
 const LARGE_FLOPS = 50e6;
-const [LARGE, ANY, COPY] = [0.4, 0.15, 0.5];
+const [OF_LARGE, OF_ANY, COPY] = [0.4, 0.15, 0.5];
 
 /** The share of its ceiling that a kernel is to reach; null where none is stated. */
 export function wantedShare({ group, flops }: PlannedKernel): number | null {
-  if (group === "convolution") return flops >= LARGE_FLOPS ? LARGE : ANY;
+  if (group === "convolution") return flops >= LARGE_FLOPS ? OF_LARGE : OF_ANY;
   return memoryBound(group) ? COPY : null;
 }
 
@@ -55,11 +56,14 @@ export interface GroupTotal {
   readonly gflops: number;
 }
 
-/** What the kernels of each group do together in a full step, the dearest group first. */
-export function groupTotals(rows: readonly KernelRow[]): GroupTotal[] {
+/** The plan whose operands are large. */
+export const LARGE_PLAN = "large";
+
+/** What the kernels of each group do together in a run of that plan, the dearest group first. */
+export function groupTotals(rows: readonly KernelRow[], plan: string): GroupTotal[] {
   const sums = new Map<Group, { runs: number; ms: number; bytes: number; flops: number }>();
   for (const { planned: p, measured: m } of rows) {
-    const n = p.calls.all ?? 0;
+    const n = p.calls[plan] ?? 0;
     const s = sums.get(p.group) ?? { runs: 0, ms: 0, bytes: 0, flops: 0 };
     s.runs += n;
     s.ms += n * m.ms;
@@ -111,16 +115,19 @@ export function kernelGoals(rows: readonly KernelRow[], ceilings: Ceilings, comp
   if (!complete) return [];
   const convolutions = rows.filter((r) => r.planned.group === "convolution");
   const large = convolutions.filter((r) => r.planned.flops >= LARGE_FLOPS);
-  const groups = groupTotals(rows).filter((g) => ["batch norm", "pool", "elementwise"].includes(g.group));
+  const groups = (plan: string) =>
+    groupTotals(rows, plan).filter((g) => ["batch norm", "pool", "elementwise"].includes(g.group));
+  const groupGoal = (g: GroupTotal, where: string): Goal => ({
+    what: `${g.group} kernels ${where}, together`,
+    atLeast: COPY,
+    measured: g.gbps / ceilings.gbps,
+    unit: "of the copy bandwidth",
+    note: `${g.runs} runs, ${g.ms.toPrecision(3)} ms, ${g.gbps.toPrecision(3)} GB/s`,
+  });
   return [
-    ...convolutionGoal("each convolution of at least 50 MFLOP", LARGE, large, ceilings),
-    ...convolutionGoal("each convolution", ANY, convolutions, ceilings),
-    ...groups.map((g) => ({
-      what: `${g.group} kernels of a full step, together`,
-      atLeast: COPY,
-      measured: g.gbps / ceilings.gbps,
-      unit: "of the copy bandwidth",
-      note: `${g.runs} runs, ${g.ms.toPrecision(3)} ms, ${g.gbps.toPrecision(3)} GB/s`,
-    })),
+    ...convolutionGoal("each convolution of at least 50 MFLOP", OF_LARGE, large, ceilings),
+    ...convolutionGoal("each convolution", OF_ANY, convolutions, ceilings),
+    ...groups("all").map((g) => groupGoal(g, "of a full step")),
+    ...groups(LARGE_PLAN).map((g) => groupGoal(g, `at ${LARGE.join("×")}`)),
   ];
 }

@@ -27,11 +27,17 @@ export function kernelTable(rows: readonly KernelRow[]): string {
   );
 }
 
-/** What each group of kernels costs a full step. */
-export function groupTable(rows: readonly KernelRow[]): string {
+/** What each group of kernels costs a run of the plan. */
+export function groupTable(rows: readonly KernelRow[], plan: string, name: string): string {
   return table(
-    ["kernels of a full step", "runs", "ms together", "GFLOP/s", "GB/s"],
-    groupTotals(rows).map((g) => [g.group, `${g.runs}`, digits(g.ms), digits(g.gflops), digits(g.gbps)]),
+    [`kernels of ${name}`, "runs", "ms together", "GFLOP/s", "GB/s"],
+    groupTotals(rows, plan).map((g) => [
+      g.group,
+      `${g.runs}`,
+      digits(g.ms),
+      digits(g.gflops),
+      digits(g.gbps),
+    ]),
   );
 }
 
