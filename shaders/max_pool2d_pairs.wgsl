@@ -51,35 +51,38 @@ fn order(v: vec2<f32>) -> vec2<u32> {
   return select(zero, vec2<u32>(0xffffffffu), magnitude > vec2<u32>(0x7f800000u));
 }
 
-// A value as it is ordered, where it lies in the plane, and its bits. Outside of the plane the order is 0.
+// The float of an order; of any zero +0, of any NaN one of them.
+fn value(order: u32) -> f32 {
+  return bitcast<f32>(select(~order, order & 0x7fffffffu, order >= 0x80000000u));
+}
+
+// A value as it is ordered, and where it lies in the plane. Outside of the plane the order is 0.
 struct Found {
   order: u32,
   spot: u32,
-  bits: u32,
 }
 
 struct Pair {
   order: vec2<u32>,
   spot: vec2<u32>,
-  bits: vec2<u32>,
 }
 
 fn left(p: Pair) -> Found {
-  return Found(p.order.x, p.spot.x, p.bits.x);
+  return Found(p.order.x, p.spot.x);
 }
 
 fn right(p: Pair) -> Found {
-  return Found(p.order.y, p.spot.y, p.bits.y);
+  return Found(p.order.y, p.spot.y);
 }
 
 fn larger(a: Found, b: Found) -> Found {
   let better = b.order > a.order || (b.order == a.order && b.spot < a.spot);
-  return Found(select(a.order, b.order, better), select(a.spot, b.spot, better), select(a.bits, b.bits, better));
+  return Found(max(a.order, b.order), select(a.spot, b.spot, better));
 }
 
 // The best of columns 2k and 2k + 1 in the windows whose first row is h.
 fn pair(plane: u32, h: i32, k: i32) -> Pair {
-  var best = Pair(vec2<u32>(0u), vec2<u32>(0u), vec2<u32>(0u));
+  var best = Pair(vec2<u32>(0u), vec2<u32>(0u));
   let inside = k >= 0 && k < i32(u.iw);
   let w = u32(clamp(k, 0, i32(u.iw) - 1));
   for (var r = 0u; r < select(KH, u.kh, KH == 0u); r++) {
@@ -87,12 +90,30 @@ fn pair(plane: u32, h: i32, k: i32) -> Pair {
     let here = u32(clamp(row, 0, i32(u.ih) - 1)) * u.iw + w;
     let v = x[plane + here];
     let rank = select(vec2<u32>(0u), order(v), inside && row >= 0 && row < i32(u.ih));
-    let better = rank > best.order;
-    best.order = select(best.order, rank, better);
-    best.spot = select(best.spot, vec2<u32>(2u * here, 2u * here + 1u), better);
-    best.bits = select(best.bits, bitcast<vec2<u32>>(v), better);
+    best.spot = select(best.spot, vec2<u32>(2u * here, 2u * here + 1u), rank > best.order);
+    best.order = max(best.order, rank);
   }
   return best;
+}
+
+// The best of a window in the pairs before and next.
+fn best(before: Pair, next: Pair) -> Found {
+  var found = left(next);
+  if (FROM < 2u) {
+    found = larger(found, right(before));
+  }
+  if (FROM == 0u) {
+    found = larger(found, left(before));
+  }
+  if (FROM + KW > 3u) {
+    found = larger(found, right(next));
+  }
+  return found;
+}
+
+fn write(n: u32, o: u32, found: Found) {
+  y[u.y0 + n * u.yn + o] = value(found.order);
+  at[u.i0 + n * u.in_ + o] = i32(found.spot);
 }
 
 @compute @workgroup_size(WG)
@@ -112,25 +133,20 @@ fn main(@builtin(workgroup_id) g: vec3<u32>, @builtin(num_workgroups) grid: vec3
       let h = i32(p * u.sh) - u.pt;
       let out = (c * u.oh + p) * u.ow;
       let first = i32(q0) - (u.pl + i32(FROM)) / 2;
-      var before = Pair(vec2<u32>(0u), vec2<u32>(0u), vec2<u32>(0u));
+      var before = Pair(vec2<u32>(0u), vec2<u32>(0u));
       if (FROM < 2u) {
         before = pair(plane, h, first);
       }
-      for (var q = q0; q < min(q0 + u.columns, u.ow); q++) {
-        let next = pair(plane, h, first + i32(q - q0) + 1);
-        var best = left(next);
-        if (FROM < 2u) {
-          best = larger(best, right(before));
+      let end = min(q0 + u.columns, u.ow);
+      for (var q = q0; q < end; q += 2u) {
+        let k = first + i32(q - q0) + 1;
+        let one = pair(plane, h, k);
+        let two = pair(plane, h, k + 1);
+        write(n, out + q, best(before, one));
+        if (q + 1u < end) {
+          write(n, out + q + 1u, best(one, two));
         }
-        if (FROM == 0u) {
-          best = larger(best, left(before));
-        }
-        if (FROM + KW > 3u) {
-          best = larger(best, right(next));
-        }
-        before = next;
-        y[u.y0 + n * u.yn + out + q] = bitcast<f32>(best.bits);
-        at[u.i0 + n * u.in_ + out + q] = i32(best.spot);
+        before = two;
       }
     }
   }
