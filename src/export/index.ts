@@ -2,3 +2,4 @@
 
 export { exportOnnx, onnxBytes } from "./onnx.ts";
 export type { Exported, ExportOptions } from "./options.ts";
+export { exportTfjs, tfjsFiles } from "./tfjs.ts";

@@ -3,7 +3,7 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
-import { close, init, models, nn, noGrad, onnxBytes, type Tensor, tensor } from "../../src/index.ts";
+import { close, init, models, nn, onnxBytes, type Tensor, tensor } from "../../src/index.ts";
 import { writeTensor } from "../../src/tensor/parameter.ts";
 import {
   type Case,
@@ -15,6 +15,7 @@ import {
   OTHER_CASES,
   UNARY_CASES,
 } from "../lib/export_cases.ts";
+import { expectClose, ours } from "../lib/export_compare.ts";
 import { checkOnnx } from "../lib/onnx_check.ts";
 
 beforeAll(() => init({ device: "cpu", seed: 3 }));
@@ -26,26 +27,6 @@ async function runOnnx(bytes: Uint8Array, x: Float32Array, shape: readonly numbe
   const out = await session.run({ input: new ort.Tensor("float32", x, shape) });
   await session.release();
   return out[name];
-}
-
-async function ours(net: Net, x: Float32Array, shape: readonly number[]) {
-  net.eval();
-  const y = noGrad(() => net.forward(tensor(x, [...shape])));
-  return { shape: [...y.shape], data: Array.from(await y.data()) };
-}
-
-/** |a - b| at most 1e-5 of the largest |b|. */
-function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, share = 1e-5): void {
-  expect(a.length).toBe(b.length);
-  let most = 0;
-  let worst = 0;
-  for (let i = 0; i < b.length; i++) {
-    most = Math.max(most, Math.abs(b[i]));
-    worst = Math.max(worst, Math.abs(a[i] - b[i]));
-    if (!(Math.abs(a[i] - b[i]) < Number.POSITIVE_INFINITY)) expect(a[i], `element ${i}`).toBe(b[i]);
-  }
-  expect(most).toBeGreaterThan(0);
-  expect(worst / most).toBeLessThan(share);
 }
 
 async function compare(one: Case, net: Net, batch: number): Promise<void> {

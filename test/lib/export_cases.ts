@@ -189,6 +189,9 @@ export const OTHER_CASES: readonly Case[] = [
   on("softmax over channels", () => fn((x) => x.softmax(1))),
   on("log softmax", () => fn((x) => x.logSoftmax(-1))),
   on("permute, reshape, slice", () => fn((x) => x.permute(0, 2, 3, 1).reshape(-1, 8, 9, C).slice(1, 2, -1))),
+  on("slices of rows, columns, channels", () =>
+    fn((x) => x.slice(2, 1, 8).slice(3, 2).slice(1, 1, 4).slice(1, 0, 2)),
+  ),
   on("channel shuffle", () =>
     fn((x) => x.reshape(x.shape[0], 2, 3, 9, 8).transpose(1, 2).reshape(x.shape[0], C, 9, 8)),
   ),
@@ -204,7 +207,7 @@ export const OTHER_CASES: readonly Case[] = [
   ),
   on(
     "average pool, padding counts, ceil mode",
-    () => new nn.AvgPool2d([3, 2], { stride: [2, 3], padding: [1, 0], ceilMode: true }),
+    () => new nn.AvgPool2d([3, 2], { stride: [3, 3], padding: [1, 0], ceilMode: true }),
   ),
   on("convolution of groups", () => conv({ groups: 2, padding: 1 })),
   on("batches of products", () => fn((x) => x.matmul(x.transpose(2, 3)))),
