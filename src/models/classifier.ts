@@ -10,9 +10,11 @@ export interface Preprocessing {
   readonly resize: number;
   readonly crop: number;
   readonly interpolation: "bilinear" | "bicubic";
-  /** Of channels in [0, 1], RGB. */
+  /** Of red, green, blue in [0, 1], whatever the order of the input's channels. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
+  /** Order of the input's channels: "bgr" of networks that came from Caffe. Default "rgb". */
+  readonly order?: "rgb" | "bgr";
 }
 
 export const IMAGENET: Preprocessing = {
