@@ -67,6 +67,6 @@ export function unknownName(wanted: string, known: ReadonlyMap<string, KnownWeig
   }
   const near = meant.get(nearest(wanted, meant.keys()) ?? "");
   return new UsageError(
-    `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ""}  (thaw weights list shows all)`,
+    `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ""} (thaw weights list shows all)`,
   );
 }
