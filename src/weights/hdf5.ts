@@ -109,13 +109,25 @@ class Reader {
     const path = parent === "" ? name : `${parent}/${name}`;
     this.#count(path);
     const library = this.#library;
-    const type = library.get_type(this.#id, path);
+    const type = this.#typeOf(path);
     if (type === library.H5G_GROUP) this.group(path, depth + 1);
     else if (type === library.H5G_DATASET) this.#dataset(path);
     else if (type === library.H5G_LINK || type === library.H5G_UDLINK) {
       this.#leaveOut(path, "is a link that leads out of the file or nowhere");
     } else if (type !== library.H5G_TYPE) {
       throw this.#source.error(`is a damaged HDF5 file: it has no object "${path}", which it lists`);
+    }
+  }
+
+  /** The kind of an object, or of the link that leads to it where there is none. */
+  #typeOf(path: string): number {
+    const library = this.#library;
+    if (library.get_symbolic_link(this.#id, path) === null) return library.get_type(this.#id, path);
+    try {
+      return library.get_type(this.#id, path);
+    } catch {
+      // A link that leads nowhere is an error to the library, and no damage.
+      return library.H5G_LINK;
     }
   }
 

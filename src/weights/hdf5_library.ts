@@ -34,6 +34,8 @@ export interface Hdf5Module {
   close_file(file: bigint): number;
   get_names(file: bigint, path: string, recursive: boolean): string[];
   get_type(file: bigint, path: string): number;
+  /** Where a soft link points to; null for anything else. */
+  get_symbolic_link(file: bigint, path: string): string | null;
   get_attribute_names(file: bigint, path: string): string[];
   get_attribute_metadata(file: bigint, path: string, name: string): Hdf5Metadata;
   get_attribute_data(file: bigint, path: string, name: string, address: bigint): number;
