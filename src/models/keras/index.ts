@@ -9,6 +9,11 @@ import { vgg16 } from "./vgg16.ts";
 export { KerasModel, type KerasOptions } from "./classifier.ts";
 export type { EfficientNetOptions } from "./efficientnet.ts";
 export type { MobileNetV2Options } from "./mobilenet_v2.ts";
+export {
+  type TeachableMachine,
+  type TeachableMachineFiles,
+  teachableMachine,
+} from "./teachable_machine.ts";
 export type { VGG16Options } from "./vgg16.ts";
 export { densenet121, efficientnetB0, mobilenetV2, vgg16 };
 

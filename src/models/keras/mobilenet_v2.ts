@@ -54,6 +54,13 @@ export function makeDivisible(v: number): number {
   return nearest < 0.9 * v ? nearest + 8 : nearest;
 }
 
+/** Width multipliers of published weights. */
+export const ALPHAS = [0.35, 0.5, 0.75, 1, 1.3, 1.4] as const;
+
+/** Channels behind each of the seventeen blocks. */
+export const channelsOf = (alpha: number): number[] =>
+  BLOCKS.map(([filters]) => makeDivisible(Math.floor(filters * alpha)));
+
 /** Layers one after another; where channels and size stay, the input is added. */
 class InvertedResidual extends nn.Sequential {
   readonly adds: boolean;
@@ -102,8 +109,7 @@ function trunk(alpha: number): { features: nn.Sequential; width: number } {
     }),
   };
   let channels = first;
-  BLOCKS.forEach(([filters], i) => {
-    const outputs = makeDivisible(Math.floor(filters * alpha));
+  channelsOf(alpha).forEach((outputs, i) => {
     blocks[i === 0 ? "expanded_conv" : `block_${i}`] = block(i, channels, outputs);
     channels = outputs;
   });
