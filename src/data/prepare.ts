@@ -4,7 +4,7 @@
 
 import { DataError, UsageError } from "../core/error.ts";
 import { runtime } from "../runtime/context.ts";
-import { concat, tensor } from "../tensor/functions.ts";
+import { tensor } from "../tensor/functions.ts";
 import { applyOp, type Tensor } from "../tensor/tensor.ts";
 import type { Picture } from "./picture.ts";
 import { type Piece, piecesOf, powerOfTwo, tableOf } from "./pieces.ts";
@@ -20,8 +20,6 @@ export interface PrepareSpec {
   /** Mean and standard deviation of channels in [0, 1], RGB. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  /** Order of the channels of network input. Default "rgb". */
-  readonly channels?: "rgb" | "bgr";
 }
 
 /** Bytes of pictures uploaded at once, and pictures at once: few sizes of plans serve all batches. */
@@ -157,14 +155,9 @@ export function stackPictures(prepared: readonly Uint8Array[], side: number): Te
   return tensor(all, [prepared.length, side, side, 3]);
 }
 
-/** Bytes u8 [N, H, W, 3] to network input f32 [N, 3, H, W]: (x / 255 - mean) / std, in the order of `channels`. */
-export function normalizePictures(x: Tensor, spec: Pick<PrepareSpec, "mean" | "std" | "channels">): Tensor {
+/** Bytes u8 [N, H, W, 3] to network input f32 [N, 3, H, W]: (x / 255 - mean) / std. */
+export function normalizePictures(x: Tensor, spec: Pick<PrepareSpec, "mean" | "std">): Tensor {
   const scale = tensor(Float32Array.from(spec.std, (s) => 1 / (255 * s)));
   const shift = tensor(Float32Array.from(spec.std, (s, c) => -spec.mean[c] / s));
-  const rgb = applyOp("pixels", [x, scale, shift])[0];
-  if ((spec.channels ?? "rgb") === "rgb") return rgb;
-  return concat(
-    [2, 1, 0].map((c) => rgb.slice(1, c, c + 1)),
-    1,
-  );
+  return applyOp("pixels", [x, scale, shift])[0];
 }

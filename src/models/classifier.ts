@@ -13,8 +13,6 @@ export interface Preprocessing {
   /** Of channels in [0, 1], RGB. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
-  /** Order of the input's channels once they are normalised. Default "rgb"; Caffe's networks take "bgr". */
-  readonly channels?: "rgb" | "bgr";
 }
 
 export const IMAGENET: Preprocessing = {

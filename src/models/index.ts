@@ -1,5 +1,4 @@
-// models: architectures by name, spelled as torchvision's (densenet_mini is the project's own; keras.… are
-// Keras' variants).
+// models: architectures by name, spelled as torchvision's (densenet_mini is the project's own).
 
 import { nearest, UsageError } from "../core/error.ts";
 import type { Classifier } from "./classifier.ts";
@@ -11,11 +10,10 @@ import {
   densenet201,
   type ModelOptions,
 } from "./densenet.ts";
-import * as keras from "./keras/index.ts";
 
 export { type Classifier, IMAGENET, type Preprocessing } from "./classifier.ts";
 export { DenseNet, type DenseNetConfig, type ModelOptions } from "./densenet.ts";
-export { densenet_mini, densenet121, densenet161, densenet169, densenet201, keras };
+export { densenet_mini, densenet121, densenet161, densenet169, densenet201 };
 
 const TABLE: Readonly<Record<string, (options?: ModelOptions) => Classifier>> = {
   densenet121,
@@ -23,7 +21,6 @@ const TABLE: Readonly<Record<string, (options?: ModelOptions) => Classifier>> = 
   densenet169,
   densenet201,
   densenet_mini,
-  ...keras.TABLE,
 };
 
 /** Names of all architectures. */

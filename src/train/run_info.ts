@@ -96,7 +96,6 @@ const NEEDED: readonly (readonly [path: string, fits: (v: unknown) => boolean])[
   ["preprocessing.interpolation", isText],
   ["preprocessing.mean", isTriple],
   ["preprocessing.std", isTriple],
-  ["preprocessing.channels", (v) => v === undefined || v === "rgb" || v === "bgr"],
   ["options.model", isText],
   ["options.seed", Number.isInteger],
   ["data.folder", isText],

@@ -21,7 +21,7 @@ export const CAFFE: Preprocessing = {
   interpolation: "bilinear",
   mean: [123.68 / 255, 116.779 / 255, 103.939 / 255],
   std: [1 / 255, 1 / 255, 1 / 255],
-  channels: "bgr",
+  order: "bgr",
 };
 
 /** Channels and convolutions of the five blocks; each ends in a max pool. */
