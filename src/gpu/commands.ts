@@ -50,8 +50,8 @@ export class Commander {
   submits = 0;
   readonly #gpu: Gpu;
   readonly #inFlight: Promise<unknown>[] = [];
-  /** Measured over estimated time of past submits. */
-  #pace = 1;
+  /** Measured over estimated time of past submits; null before the first. */
+  #measured: number | null = null;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -215,9 +215,7 @@ export class Commander {
     const alone = this.#inFlight.length === 0;
     const measure = () => {
       // Only a run that nothing was queued before measures itself.
-      if (alone && estimate > 1)
-        this.#pace =
-          0.5 * this.#pace + 0.5 * Math.min(100, Math.max(0.01, (performance.now() - began) / estimate));
+      if (alone && estimate > 1) this.#refine((performance.now() - began) / estimate);
     };
     const done = this.#gpu.device.queue
       .onSubmittedWorkDone()
@@ -227,6 +225,15 @@ export class Commander {
         this.#inFlight.shift();
       });
     this.#inFlight.push(done);
+  }
+
+  get #pace(): number {
+    return this.#measured ?? 1;
+  }
+
+  #refine(pace: number): void {
+    const now = Math.min(100, Math.max(0.01, pace));
+    this.#measured = this.#measured === null ? now : 0.5 * this.#measured + 0.5 * now;
   }
 
   /** Resolves when at most `runs` runs are unfinished. */

@@ -78,6 +78,7 @@ export class GpuBackend implements Backend, Holder {
   readonly #plans = new Map<string, Prepared>();
   readonly #compiled = new WeakMap<Cut, Prepared>();
   /** The compiled plan that ran last. */
+  readonly #ran = new WeakSet<Prepared>();
   #last: Prepared | null = null;
   readonly #compiledPlans = new Set<WeakRef<Prepared>>();
 
@@ -166,8 +167,9 @@ export class GpuBackend implements Backend, Holder {
       commander.run(copies);
     } else commander.run([...filling, ...prepared.commands, ...copies]);
     this.#tell("submit", began);
-    // A timed run has been waited for: it says nothing of how long work takes beside others.
-    commander.mark(this.#tally ? 0 : prepared.cost);
+    // A timed run has been waited for, and drivers compile in a plan's first: neither tells how long its work takes.
+    commander.mark(this.#tally || !this.#ran.has(prepared) ? 0 : prepared.cost);
+    this.#ran.add(prepared);
     for (const e of cut.effects) this.#state(e.slice.storage).version++;
     this.#results.settle(prepared, run.results, offsets);
   }

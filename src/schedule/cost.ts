@@ -30,8 +30,8 @@ export function movedBytes(
   }, 0);
 }
 
-/** Rough device time of a dispatch in ms, for pacing and for cutting: 10 GFLOP/s and 5 GB/s in software, 100 times that on a GPU. */
+/** Rough device time of a dispatch in ms, for pacing and for cutting: 25 GFLOP/s and 7 GB/s in software (two cores), 100 times that on a GPU. */
 export function estimate(device: DeviceTraits, flops: number, bytes: number): number {
   const speed = device.software ? 1 : 100;
-  return flops / (1e7 * speed) + bytes / (5e6 * speed);
+  return flops / (2.5e7 * speed) + bytes / (7e6 * speed);
 }
