@@ -219,7 +219,6 @@ const withStatistics = (file: Map<string, FileEntry>) =>
     ["normalization/count", { shape: [], dtype: "f32" as const, data: Float32Array.of(0) }],
   ]);
 
-
 describe.each(Object.keys(CASES))("%s", (key) => {
   const c = CASES[key];
   it("on running statistics, its last block and head open", () => lastBlock(c, 64, 64));

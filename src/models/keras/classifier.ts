@@ -5,9 +5,7 @@ import { UsageError } from "../../core/error.ts";
 import { checkNumber, checkOptions, checkWord, isPlain, shown } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Classifier, Preprocessing } from "../classifier.ts";
-import { denseLayers } from "./head.ts";
-import type { Layer } from "./layers.ts";
+import { type Classifier, type Layer, lastLayer, ownHead, type Preprocessing } from "../classifier.ts";
 import { fromKeras, hasKerasNames } from "./names.ts";
 
 /** Options that all Keras models have. */
@@ -46,7 +44,7 @@ export interface KerasParts {
   readonly top: (numClasses: number) => Layer;
   /** How the published model's top takes the maps: their mean (default), or all values of maps of this side. */
   readonly flatten?: number;
-  /** Initial values of what lies below a module. */
+  /** Draws initial values of a module and of what lies below it. */
   readonly init: (root: nn.Module) => void;
 }
 
@@ -81,6 +79,7 @@ export class KerasModel extends nn.Module implements Classifier {
     else if (numClasses === undefined) this.classifier = new nn.Identity();
     else this.classifier = new nn.Linear(parts.width, numClasses);
     parts.init(this);
+    ownHead(this);
   }
 
   /** Side of the maps that the head's first dense layer takes flattened; 1 where they are pooled. */
@@ -139,18 +138,31 @@ export function build(
   const { weights, numClasses } = options;
   if (weights !== undefined && !(weights instanceof Map) && !isPlain(weights))
     throw new UsageError(`${what}: weights must be a state dict; pass await weights.read(file)`);
-  const model = new KerasModel(parts(), options);
-  if (weights === undefined) return model;
-  const last = denseLayers(model).at(-1)?.[0] ?? "";
+  if (weights === undefined) return new KerasModel(parts(), options);
+  const made = nn.init.skipInit(parts);
+  const model = nn.init.skipInit(() => new KerasModel(made, options));
+  const except = freshIn(model, weights, numClasses !== undefined);
+  model.loadStateDict(weights, { except: except === null ? [] : [except] });
+  if (except !== null) {
+    const fresh = [...model.namedModules()].find(([name]) => name === except)?.[1];
+    made.init(fresh ?? model.head);
+  }
+  return model;
+}
+
+/**
+ * What of the head starts fresh: its last layer, where the weights have another number of classes, all of it where they
+ * are without top, null where they fit or the caller asked for no number.
+ */
+function freshIn(model: KerasModel, weights: nn.StateInput, asked: boolean): string | null {
+  if (!asked) return null;
+  const { name: last } = lastLayer(model);
   const { loaded } = model.loadStateDict(weights, { strict: false, dryRun: true });
+  if (loaded.includes(`${last}.weight`)) return null;
   const below = [...model.stateDict().keys()].filter(
     (k) => k.startsWith(`${model.headName}.`) && !k.startsWith(`${last}.`),
   );
-  const fresh = numClasses !== undefined && last !== "" && !loaded.includes(`${last}.weight`);
-  // A file without top leaves the whole head fresh, one with other classes the last layer alone.
-  const except = !fresh ? [] : below.every((k) => loaded.includes(k)) ? [last] : [model.headName];
-  model.loadStateDict(weights, { except });
-  return model;
+  return below.every((k) => loaded.includes(k)) ? last : model.headName;
 }
 
 function checkKerasOptions(what: string, options: KerasOptions, more: readonly string[]): void {

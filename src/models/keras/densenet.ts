@@ -4,10 +4,10 @@
 import * as nn from "../../nn/index.ts";
 import { concat } from "../../tensor/functions.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { IMAGENET } from "../classifier.ts";
+import { IMAGENET, type Layer } from "../classifier.ts";
 import { build, type KerasModel, type KerasOptions } from "./classifier.ts";
 import { glorot } from "./init.ts";
-import { type Layer, SameConv2d } from "./layers.ts";
+import { SameConv2d } from "./layers.ts";
 
 const GROWTH = 32;
 const BLOCKS = [6, 12, 24, 16] as const;

@@ -5,10 +5,10 @@ import { checkOptions, checkWord } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
 import { full } from "../../tensor/functions.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { IMAGENET, type Preprocessing } from "../classifier.ts";
+import { IMAGENET, type Layer, type Preprocessing } from "../classifier.ts";
 import { build, KERAS_OPTIONS, type KerasModel, type KerasOptions } from "./classifier.ts";
 import { fanOutScaled } from "./init.ts";
-import { depthwise, type Layer, Normalization, Rescaling, SameConv2d } from "./layers.ts";
+import { depthwise, Normalization, Rescaling, SameConv2d } from "./layers.ts";
 
 /** Options of keras.efficientnetB0. */
 export interface EfficientNetOptions extends KerasOptions {
@@ -20,11 +20,11 @@ export interface EfficientNetOptions extends KerasOptions {
   readonly rescale?: "imagenet" | "none";
 }
 
-/** Bytes as they are: the network itself scales them. Resized as for the paper's figures (crop padding of 32). */
+/** Bytes as they are: the network itself scales them. */
 export const BYTES: Preprocessing = {
   resize: 256,
   crop: 224,
-  interpolation: "bicubic",
+  interpolation: "bilinear",
   mean: [0, 0, 0],
   std: [1 / 255, 1 / 255, 1 / 255],
 };

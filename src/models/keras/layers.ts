@@ -7,9 +7,6 @@ import * as nn from "../../nn/index.ts";
 import { concat, full } from "../../tensor/functions.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
-/** A module of one tensor. */
-export type Layer = nn.Module & { forward(x: Tensor): Tensor };
-
 /** Options of a Keras convolution. */
 export interface SameConvOptions {
   /** Step of the window. Default 1. */

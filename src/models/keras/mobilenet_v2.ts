@@ -4,10 +4,10 @@
 import { checkNumber, checkOptions } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Preprocessing } from "../classifier.ts";
+import type { Layer, Preprocessing } from "../classifier.ts";
 import { build, KERAS_OPTIONS, type KerasModel, type KerasOptions } from "./classifier.ts";
 import { glorot } from "./init.ts";
-import { depthwise, type Layer, SameConv2d } from "./layers.ts";
+import { depthwise, SameConv2d } from "./layers.ts";
 
 /** Options of keras.mobilenetV2. */
 export interface MobileNetV2Options extends KerasOptions {

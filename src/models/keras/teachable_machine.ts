@@ -4,9 +4,8 @@
 import { DataError } from "../../core/error.ts";
 import { numel } from "../../core/shape.ts";
 import * as nn from "../../nn/index.ts";
-import type { Preprocessing } from "../classifier.ts";
+import type { Layer, Preprocessing } from "../classifier.ts";
 import type { KerasModel } from "./classifier.ts";
-import type { Layer } from "./layers.ts";
 import { denseKernel } from "./layouts.ts";
 import { ALPHAS, channelsOf, MINUS_ONE_TO_ONE, mobilenetV2 } from "./mobilenet_v2.ts";
 import { fromKeras } from "./names.ts";

@@ -3,10 +3,10 @@
 
 import { checkNumber, checkOptions } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
-import type { Preprocessing } from "../classifier.ts";
+import type { Layer, Preprocessing } from "../classifier.ts";
 import { build, KERAS_OPTIONS, type KerasModel, type KerasOptions } from "./classifier.ts";
 import { glorot } from "./init.ts";
-import { type Layer, SameConv2d } from "./layers.ts";
+import { SameConv2d } from "./layers.ts";
 
 /** Options of keras.vgg16. */
 export interface VGG16Options extends KerasOptions {
