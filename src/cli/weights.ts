@@ -1,21 +1,24 @@
-// thaw weights: fetches a known weight file into the user's cache, checked by its hash.
+// thaw weights: lists the published weight files that Thaw knows, and fetches one into the user's cache, checked by its hash.
 
 import { nearest, UsageError } from "../core/error.ts";
-import { type KnownWeights, manifest, pull } from "../weights/known.node.ts";
+import { findKnown, type KnownWeights, manifest, pull } from "../weights/known.node.ts";
 import { command } from "./command.ts";
-import { plural } from "./output.ts";
+import { type Output, plural, table, thousands } from "./output.ts";
 
 export const knownWeights = command({
   name: "weights",
-  usage: "pull NAME [options]",
-  about: "download published weights, such as densenet121/imagenet, into the cache",
+  usage: "list | pull NAME [options]",
+  about: "list published weights, or download some, such as densenet121/imagenet, into the cache",
   more: "NAME is MODEL/imagenet, or MODEL alone. The file's SHA-256 is checked. A download that broke off goes on when the\ncommand is repeated; where there is no network, put the file into the cache folder by hand, as the message says.",
   options: {},
-  arguments: { least: 2, most: 2 },
+  arguments: { least: 1, most: 2 },
   async run({ positionals: [action, wanted], out, signal }) {
-    if (action !== "pull")
-      throw new UsageError(`thaw weights ${action}: there is only thaw weights pull NAME`);
     const known = await manifest();
+    if (action === "list" && wanted === undefined) return listKnown(known, out);
+    if (action !== "pull" || wanted === undefined)
+      throw new UsageError(
+        `thaw weights ${[action, wanted].join(" ").trim()}: there are thaw weights list and thaw weights pull NAME`,
+      );
     const name = known.has(wanted) ? wanted : `${wanted}/imagenet`;
     const entry = known.get(name);
     if (!entry) throw unknownName(wanted, known);
@@ -33,6 +36,26 @@ export const knownWeights = command({
   },
 });
 
+/** All of them, with what was published of each and whether the file is here. */
+async function listKnown(known: ReadonlyMap<string, KnownWeights>, out: Output): Promise<void> {
+  const rows: string[][] = [];
+  for (const [name, entry] of known) {
+    const { path, present } = await findKnown(entry);
+    const { accuracy, preprocessing: p } = entry;
+    if (out.json) out.result({ event: "weights", name, ...entry, path: present ? path : null }, "");
+    rows.push([
+      name,
+      thousands(entry.parameters),
+      accuracy ? `${accuracy.top1} %` : "",
+      `${p.resize} → ${p.crop}, ${p.interpolation}`,
+      entry.licence,
+      present ? path : "not here",
+    ]);
+  }
+  const head = ["name", "parameters", "top-1", "pictures", "licence", "file"];
+  if (!out.json) out.result({}, table(head, rows));
+}
+
 /** The error for a name that the manifest does not have, with the name that may have been meant. */
 export function unknownName(wanted: string, known: ReadonlyMap<string, KnownWeights>): UsageError {
   // A model's name is known by its letters too, so that "densnet" is near to densenet121.
@@ -44,6 +67,6 @@ export function unknownName(wanted: string, known: ReadonlyMap<string, KnownWeig
   }
   const near = meant.get(nearest(wanted, meant.keys()) ?? "");
   return new UsageError(
-    `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ""} (there are ${[...known.keys()].join(", ")})`,
+    `there are no known weights called ${wanted}${near ? `; did you mean ${near}?` : ""} (thaw weights list shows all)`,
   );
 }

@@ -4,7 +4,7 @@
 
 import { DataError, UsageError } from "../core/error.ts";
 import { runtime } from "../runtime/context.ts";
-import { tensor } from "../tensor/functions.ts";
+import { concat, tensor } from "../tensor/functions.ts";
 import { applyOp, type Tensor } from "../tensor/tensor.ts";
 import type { Picture } from "./picture.ts";
 import { type Piece, piecesOf, powerOfTwo, tableOf } from "./pieces.ts";
@@ -17,9 +17,11 @@ export interface PrepareSpec {
   /** Side of the square cut from the centre; beyond the picture it is black. */
   readonly crop: number;
   readonly interpolation: ResizeFilter;
-  /** Mean and standard deviation of channels in [0, 1], RGB. */
+  /** Mean and standard deviation of red, green, blue in [0, 1]. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /** Order of the input's channels. Default "rgb". */
+  readonly order?: "rgb" | "bgr";
 }
 
 /** Bytes of pictures uploaded at once, and pictures at once: few sizes of plans serve all batches. */
@@ -155,9 +157,14 @@ export function stackPictures(prepared: readonly Uint8Array[], side: number): Te
   return tensor(all, [prepared.length, side, side, 3]);
 }
 
-/** Bytes u8 [N, H, W, 3] to network input f32 [N, 3, H, W]: (x / 255 - mean) / std. */
-export function normalizePictures(x: Tensor, spec: Pick<PrepareSpec, "mean" | "std">): Tensor {
+/** Bytes u8 [N, H, W, 3] to network input f32 [N, 3, H, W]: (x / 255 - mean) / std, the channels in the spec's order. */
+export function normalizePictures(x: Tensor, spec: Pick<PrepareSpec, "mean" | "std" | "order">): Tensor {
   const scale = tensor(Float32Array.from(spec.std, (s) => 1 / (255 * s)));
   const shift = tensor(Float32Array.from(spec.std, (s, c) => -spec.mean[c] / s));
-  return applyOp("pixels", [x, scale, shift])[0];
+  const [rgb] = applyOp("pixels", [x, scale, shift]);
+  if (spec.order !== "bgr") return rgb;
+  return concat(
+    [2, 1, 0].map((c) => rgb.slice(1, c, c + 1)),
+    1,
+  );
 }

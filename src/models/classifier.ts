@@ -1,7 +1,7 @@
 // What every image classifier offers beside forward: an ordered trunk of blocks, a head that can be replaced, and how
 // pictures must be prepared for it.
 
-import type { Module, Sequential } from "../nn/index.ts";
+import { Conv2d, Linear, type Module, type Sequential } from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** How a picture becomes an input: torchvision's evaluation preset for the architecture. */
@@ -10,9 +10,11 @@ export interface Preprocessing {
   readonly resize: number;
   readonly crop: number;
   readonly interpolation: "bilinear" | "bicubic";
-  /** Of channels in [0, 1], RGB. */
+  /** Of red, green, blue in [0, 1], whatever the order of the input's channels. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
+  /** Order of the input's channels: "bgr" of networks that came from Caffe. Default "rgb". */
+  readonly order?: "rgb" | "bgr";
 }
 
 export const IMAGENET: Preprocessing = {
@@ -23,16 +25,65 @@ export const IMAGENET: Preprocessing = {
   std: [0.229, 0.224, 0.225],
 };
 
+/** A module of one tensor to one. */
+export type Layer = Module & { forward(x: Tensor): Tensor };
+
 /** A network with a trunk and a head, x [N, 3, H, W] → logits [N, classes]. */
 export interface Classifier extends Module {
   readonly architecture: string;
-  /** Ordered blocks below the head; `--unfrozen-blocks N` counts its children from the end. */
+  /**
+   * Ordered blocks below the head; `--unfrozen-blocks N` counts its children from the end. A view of the same layers
+   * where the network has no such module (ResNet) or its layers are no blocks (VGG): assigning to it changes nothing.
+   */
   readonly trunk: Sequential;
   /** Property that holds the head, its state-dict prefix. */
   readonly headName: string;
   /** Inputs of the head. */
   readonly numFeatures: number;
   readonly preprocessing: Preprocessing;
-  head: Module & { forward(x: Tensor): Tensor };
+  head: Layer;
+  /** Fresh layers to put before a head that takes [N, numFeatures], where the network's own head pools by itself. */
+  headInput?(): Layer[];
   forward(x: Tensor): Tensor;
 }
+
+/** Heads that architectures made themselves. */
+const OWN = new WeakSet<Module>();
+
+/** Marks the head as the architecture's own; called at the end of a constructor. */
+export function ownHead(model: Classifier): void {
+  OWN.add(model.head);
+}
+
+type LastLayer = Linear | Conv2d;
+
+/** The layer of the head that makes the logits, its last Linear or Conv2d, with its name in the model. */
+export function lastLayer(model: Classifier): { name: string; layer: LastLayer } {
+  const found = [...model.head.namedModules(model.headName)].filter(
+    (entry): entry is [string, LastLayer] => entry[1] instanceof Linear || entry[1] instanceof Conv2d,
+  );
+  const last = found.at(-1);
+  if (!last) throw new Error(`${model.architecture}: the head ${model.headName} has no Linear or Conv2d`);
+  return { name: last[0], layer: last[1] };
+}
+
+/** Replaces the last layer by a fresh one of so many classes, with PyTorch's initial weights. */
+export function replaceLast(model: Classifier, numClasses: number): void {
+  const { name, layer } = lastLayer(model);
+  const fresh =
+    layer instanceof Linear
+      ? new Linear(layer.inFeatures, numClasses)
+      : new Conv2d(layer.inChannels, numClasses, layer.kernelSize, layer.options);
+  if (name === model.headName) {
+    model.head = fresh as Layer;
+    OWN.add(model.head);
+    return;
+  }
+  const path = name.split(".");
+  const parent = [...model.namedModules()].find(([n]) => n === path.slice(0, -1).join("."))?.[1];
+  Object.assign(parent as Module, { [path[path.length - 1]]: fresh });
+}
+
+/** Name of what is fresh after a head was replaced: the last layer, or the head, where it is not the architecture's. */
+export const freshName = (model: Classifier): string =>
+  OWN.has(model.head) ? lastLayer(model).name : model.headName;

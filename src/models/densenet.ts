@@ -1,13 +1,12 @@
 // DenseNet (Huang et al. 2017) with torchvision's names, shapes, defaults and initial values: 121, 161, 169, 201, and a
 // small one of the project's own. A dense layer is BN-ReLU-conv1×1-BN-ReLU-conv3×3; its output joins all before it.
 
-import { UsageError } from "../core/error.ts";
-import { checkNumber, checkOptions, isPlain } from "../core/options.ts";
-import type { StateInput } from "../nn/index.ts";
+import { checkNumber } from "../core/options.ts";
 import * as nn from "../nn/index.ts";
 import { concat } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Classifier, IMAGENET, type Preprocessing } from "./classifier.ts";
+import { build, type ModelOptions } from "./build.ts";
+import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 
 export interface DenseNetConfig {
   readonly growthRate: number;
@@ -87,7 +86,7 @@ class Transition extends nn.Module {
 
 function trunk(config: Required<DenseNetConfig>): { features: nn.Sequential; width: number } {
   const { initFeatures, growthRate, blocks } = config;
-  const layers: Record<string, nn.Module & { forward(x: Tensor): Tensor }> = {
+  const layers: Record<string, Layer> = {
     conv0: new nn.Conv2d(3, initFeatures, 7, { stride: 2, padding: 3, bias: false }),
     norm0: new nn.BatchNorm2d(initFeatures),
     relu0: new nn.ReLU(),
@@ -111,7 +110,7 @@ export class DenseNet extends nn.Module implements Classifier {
   readonly headName = "classifier";
   readonly numFeatures: number;
   features: nn.Sequential;
-  classifier: nn.Module & { forward(x: Tensor): Tensor };
+  classifier: Layer;
 
   constructor(architecture: string, config: DenseNetConfig) {
     super();
@@ -127,17 +126,18 @@ export class DenseNet extends nn.Module implements Classifier {
     this.classifier = classifier;
     for (const m of this.modules()) if (m instanceof nn.Conv2d) nn.init.kaimingNormal(m.weight);
     if (classifier.bias) nn.init.zeros(classifier.bias);
+    ownHead(this);
   }
 
   get trunk(): nn.Sequential {
     return this.features;
   }
 
-  get head(): nn.Module & { forward(x: Tensor): Tensor } {
+  get head(): Layer {
     return this.classifier;
   }
 
-  set head(module: nn.Module & { forward(x: Tensor): Tensor }) {
+  set head(module: Layer) {
     this.classifier = module;
   }
 
@@ -153,45 +153,35 @@ export class DenseNet extends nn.Module implements Classifier {
   }
 }
 
-export interface ModelOptions {
-  /** Outputs of the head. Default 1000. */
-  readonly numClasses?: number;
-  /**
-   * A state dict to start from (`await weights.read(file)`). Its head is loaded where it has as many classes; where it
-   * has not and `numClasses` is given, the head starts fresh. A DataError says what else does not fit.
-   */
-  readonly weights?: StateInput;
+export interface DenseNetOptions extends ModelOptions {
   /** Dropout behind every dense layer, from 0 to 1. Default 0. */
   readonly dropRate?: number;
 }
 
-function densenet(architecture: string, config: DenseNetConfig, options: ModelOptions): DenseNet {
-  checkOptions(architecture, options, ["numClasses", "weights", "dropRate"]);
-  const { weights, numClasses = 1000, dropRate = 0 } = options;
-  const model = new DenseNet(architecture, { ...config, numClasses, dropRate });
-  if (weights === undefined) return model;
-  if (!(weights instanceof Map) && !isPlain(weights))
-    throw new UsageError(`${architecture}: weights must be a state dict; pass await weights.read(file)`);
-  const { loaded } = model.loadStateDict(weights, { strict: false, dryRun: true });
-  const fresh = options.numClasses !== undefined && !loaded.includes(`${model.headName}.weight`);
-  model.loadStateDict(weights, { except: fresh ? [model.headName] : [] });
-  return model;
+function densenet(architecture: string, config: DenseNetConfig, options: DenseNetOptions): DenseNet {
+  const { dropRate } = options;
+  return build(
+    architecture,
+    options,
+    ["dropRate"],
+    (numClasses) => new DenseNet(architecture, { ...config, numClasses, dropRate: dropRate ?? 0 }),
+  );
 }
 
 /** DenseNet-121: 7,978,856 parameters with 1000 classes. */
-export const densenet121 = (options: ModelOptions = {}): DenseNet =>
+export const densenet121 = (options: DenseNetOptions = {}): DenseNet =>
   densenet("densenet121", { growthRate: 32, blocks: [6, 12, 24, 16], initFeatures: 64 }, options);
 
 /** DenseNet-161: 28,681,000 parameters with 1000 classes. */
-export const densenet161 = (options: ModelOptions = {}): DenseNet =>
+export const densenet161 = (options: DenseNetOptions = {}): DenseNet =>
   densenet("densenet161", { growthRate: 48, blocks: [6, 12, 36, 24], initFeatures: 96 }, options);
 
 /** DenseNet-169: 14,149,480 parameters with 1000 classes. */
-export const densenet169 = (options: ModelOptions = {}): DenseNet =>
+export const densenet169 = (options: DenseNetOptions = {}): DenseNet =>
   densenet("densenet169", { growthRate: 32, blocks: [6, 12, 32, 32], initFeatures: 64 }, options);
 
 /** DenseNet-201: 20,013,928 parameters with 1000 classes. */
-export const densenet201 = (options: ModelOptions = {}): DenseNet =>
+export const densenet201 = (options: DenseNetOptions = {}): DenseNet =>
   densenet("densenet201", { growthRate: 32, blocks: [6, 12, 48, 32], initFeatures: 64 }, options);
 
 /** Pictures of 64×64, channels from -1 to 1. */
@@ -208,7 +198,7 @@ const MINI: Preprocessing = {
  * bottlenecks of 24, pictures of 64×64; 52,061 parameters and the head. The project's own architecture,
  * not torchvision's; weights for it are in weights/.
  */
-export const densenet_mini = (options: ModelOptions = {}): DenseNet =>
+export const densenet_mini = (options: DenseNetOptions = {}): DenseNet =>
   densenet(
     "densenet_mini",
     { growthRate: 12, blocks: [3, 3, 3, 3], initFeatures: 16, bnSize: 2, preprocessing: MINI },

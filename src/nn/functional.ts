@@ -2,8 +2,8 @@
 // Arguments are checked where they are given: unknown options, words and numbers out of range throw a UsageError.
 
 import { ShapeError, UsageError } from "../core/error.ts";
-import { checkFlag, checkNumber, checkOptions } from "../core/options.ts";
-import { numel, type Pair, show } from "../core/shape.ts";
+import { checkFlag, checkNumber, checkOptions, checkWord } from "../core/options.ts";
+import { numel, type Pair, type Shape, show } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
 import { opNamed } from "../graph/op.ts";
 import { runtime } from "../runtime/context.ts";
@@ -181,13 +181,27 @@ export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
   checkTensor("dropout", "x", x);
   checkNumber("dropout", "p", p, { min: 0, max: 1 });
   checkFlag("dropout", "training", training);
-  return composite(() => {
-    if (!training || p === 0) return x;
-    const rt = runtime();
-    const { key, stream } = rt.random.next();
-    const mask = rt.noGrad(() => rt.applyValue("dropoutMask", key, { shape: x.shape, p, stream, from: 0 }));
-    return x.mul(new Tensor(mask));
-  });
+  return composite(() => (!training || p === 0 ? x : x.mul(dropMask(x.shape, p))));
+}
+
+/** Zeros with probability p, else 1/(1-p). */
+function dropMask(shape: Shape, p: number): Tensor {
+  const rt = runtime();
+  const { key, stream } = rt.random.next();
+  return new Tensor(rt.noGrad(() => rt.applyValue("dropoutMask", key, { shape, p, stream, from: 0 })));
+}
+
+/**
+ * Zeroes samples (mode "row") or the whole batch ("batch") with probability p and scales the others by 1/(1-p), in
+ * training only (torchvision.ops.stochastic_depth): x [N, ...] → the same shape. Drawn anew at every run.
+ */
+export function stochasticDepth(x: Tensor, p: number, mode: "row" | "batch", training = true): Tensor {
+  checkTensor("stochasticDepth", "x", x);
+  checkNumber("stochasticDepth", "p", p, { min: 0, max: 1 });
+  checkWord("stochasticDepth", "mode", mode, ["row", "batch"]);
+  checkFlag("stochasticDepth", "training", training);
+  const shape = x.shape.map((d, i) => (i === 0 && mode === "row" ? d : 1));
+  return composite(() => (!training || p === 0 ? x : x.mul(dropMask(shape, p))));
 }
 
 /** max(x, 0), element by element (torch.nn.functional.relu). */

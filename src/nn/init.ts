@@ -32,24 +32,30 @@ export function skipInit<T>(make: () => T): T {
   }
 }
 
+/** Whether no initial values are drawn now. */
+export const skipping = (): boolean => blank;
+
 /** Standard normal numbers times `std`, as f32. */
 export function normalValues(count: number, std: number, mean = 0): Float32Array {
-  if (blank) return new Float32Array(count);
   const { generator } = runtime();
   return Float32Array.from({ length: count }, () => mean + std * generator.normal());
 }
 
 /** Uniform numbers in [low, high), as f32. */
 export function uniformValues(count: number, low: number, high: number): Float32Array {
-  if (blank) return new Float32Array(count);
   const { generator } = runtime();
   return Float32Array.from({ length: count }, () => low + (high - low) * generator.uniform());
 }
 
-function fill(what: string, p: Parameter, values: () => Float32Array): Parameter {
+/** The parameter itself. Under skipInit nothing is written: half a gigabyte of zeros is never touched. */
+function parameter(what: string, p: Parameter): Parameter {
   if (!(p instanceof Tensor && p.variable.state))
     throw new UsageError(`init.${what}: takes a Parameter or a Buffer, got ${shown(p)}`);
-  writeTensor(p, values());
+  return p;
+}
+
+function fill(what: string, p: Parameter, values: () => Float32Array): Parameter {
+  writeTensor(parameter(what, p), values());
   return p;
 }
 
@@ -69,6 +75,7 @@ export const ones = (p: Parameter): Parameter => fill("ones", p, () => new Float
 export function normal(p: Parameter, mean = 0, std = 1): Parameter {
   checkNumber("init.normal", "mean", mean);
   checkNumber("init.normal", "std", std, { min: 0 });
+  if (blank) return parameter("normal", p);
   return fill("normal", p, () => normalValues(p.numel, std, mean));
 }
 
@@ -76,6 +83,7 @@ export function normal(p: Parameter, mean = 0, std = 1): Parameter {
 export function uniform(p: Parameter, low = 0, high = 1): Parameter {
   checkNumber("init.uniform", "low", low);
   checkNumber("init.uniform", "high", high, { min: low });
+  if (blank) return parameter("uniform", p);
   return fill("uniform", p, () => uniformValues(p.numel, low, high));
 }
 

@@ -3,7 +3,7 @@
 
 import { Variable } from "../autograd/variable.ts";
 import { ShapeError } from "../core/error.ts";
-import { checkFlag, checkNumber, checkOptions } from "../core/options.ts";
+import { checkFlag, checkNumber, checkOptions, checkWord } from "../core/options.ts";
 import { numel, type Pair, pair } from "../core/shape.ts";
 import { readScalars, Scalars } from "../graph/leaf.ts";
 import { runtime } from "../runtime/context.ts";
@@ -11,7 +11,7 @@ import { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { CONV_OPTIONS, convAttrs } from "./arguments.ts";
 import * as F from "./functional.ts";
-import { uniformValues } from "./init.ts";
+import { skipping, uniformValues } from "./init.ts";
 import { Module } from "./module.ts";
 
 function positive(what: string, values: Readonly<Record<string, number>>): void {
@@ -20,7 +20,7 @@ function positive(what: string, values: Readonly<Record<string, number>>): void 
 
 /** A parameter uniform in ±bound. */
 function drawn(shape: readonly number[], bound: number, label: string): Parameter {
-  return new Parameter(shape, uniformValues(numel(shape), -bound, bound), label);
+  return new Parameter(shape, skipping() ? null : uniformValues(numel(shape), -bound, bound), label);
 }
 
 /** Options of Conv2d. */
@@ -204,6 +204,28 @@ export class Dropout extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return F.dropout(x, this.p, this.training);
+  }
+}
+
+/**
+ * Drops whole samples ("row") or the whole batch ("batch") with probability p in train mode and scales the others by
+ * 1/(1-p) (Huang et al. 2016; torchvision.ops.StochasticDepth). For residual branches.
+ */
+export class StochasticDepth extends Module {
+  readonly p: number;
+  readonly mode: "row" | "batch";
+
+  constructor(p: number, mode: "row" | "batch", ...none: readonly never[]) {
+    super(...none);
+    checkNumber("StochasticDepth", "p", p, { min: 0, max: 1 });
+    checkWord("StochasticDepth", "mode", mode, ["row", "batch"]);
+    this.p = p;
+    this.mode = mode;
+  }
+
+  /** x [N, ...] → the same shape. */
+  forward(x: Tensor): Tensor {
+    return F.stochasticDepth(x, this.p, this.mode, this.training);
   }
 }
 

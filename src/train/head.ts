@@ -2,7 +2,7 @@
 // Linear(features, 512)-ReLU-Dropout(0.5)-Linear(512, classes).
 
 import { UsageError } from "../core/error.ts";
-import type { Classifier } from "../models/index.ts";
+import { type Classifier, replaceLast } from "../models/index.ts";
 import * as nn from "../nn/index.ts";
 
 type Part = { readonly width: number } | { readonly dropout: number };
@@ -28,15 +28,19 @@ export function parseHead(spec: string): Part[] {
   return mlp[1].split(",").map((part) => partOf(spec, part.trim()));
 }
 
-/** A fresh head of that shape for the model, with PyTorch's initial weights. `linear` replaces the last layer only. */
+/**
+ * A fresh head of that shape for the model, with PyTorch's initial weights. `linear` replaces the last layer only, as
+ * torchvision's users do (`vgg.classifier[6] = Linear(4096, classes)`; SqueezeNet's last layer is a 1×1 convolution),
+ * `mlp:` the whole classifier.
+ */
 export function replaceHead(model: Classifier, spec: string, numClasses: number): void {
   const parts = parseHead(spec);
   if (parts.length === 0) {
-    model.head = new nn.Linear(model.numFeatures, numClasses);
+    replaceLast(model, numClasses);
     return;
   }
   let width = model.numFeatures;
-  const layers: (nn.Module & { forward: nn.Linear["forward"] })[] = [];
+  const layers = [...(model.headInput?.() ?? [])];
   for (const part of parts) {
     if ("dropout" in part) layers.push(new nn.Dropout(part.dropout));
     else {

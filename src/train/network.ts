@@ -1,7 +1,7 @@
 // The network of a run: an architecture by name, weights read from a file, a fresh head, what is frozen.
 
 import { DataError } from "../core/error.ts";
-import { type Classifier, create, list, type Preprocessing } from "../models/index.ts";
+import { type Classifier, create, freshName, list, type Preprocessing } from "../models/index.ts";
 import { init, type StateInput } from "../nn/index.ts";
 import { replaceHead } from "./head.ts";
 import { applyPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
@@ -52,7 +52,7 @@ function build(options: NetworkOptions): ReturnType<typeof buildNetwork> {
     checkSameClasses(classes, weights);
     replaceHead(model, head, classes.length);
   }
-  if (weights) loadPretrained(model, weights, keep ? [] : [model.headName]);
+  if (weights) loadPretrained(model, weights, keep ? null : head);
   if (!keep) replaceHead(model, head, classes.length);
   return { model, head, report: applyPolicy(model, policy) };
 }
@@ -66,18 +66,30 @@ function checkSameClasses(classes: readonly string[], weights: Pretrained | unde
     );
 }
 
-function loadPretrained(model: Classifier, { dict, source }: Pretrained, except: readonly string[]): void {
+/** What a fresh head leaves out of the weights: for `linear` the last layer, if others of the head are to be loaded. */
+function replaced(model: Classifier, head: string | null): string[] {
+  if (head === null) return [];
+  const last = freshName(model);
+  const below = [...model.namedParameters()].some(
+    ([name]) => name.startsWith(`${model.headName}.`) && !name.startsWith(`${last}.`),
+  );
+  return [head === "linear" && below ? last : model.headName];
+}
+
+/** `head`: the fresh head that will follow; null where the weights' own stays. */
+function loadPretrained(model: Classifier, { dict, source }: Pretrained, head: string | null): void {
   try {
-    model.loadStateDict(dict, { except, source });
+    model.loadStateDict(dict, { except: replaced(model, head), source });
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    const fitting = list().find((name) => name !== model.architecture && fits(name, dict, except));
+    const fitting = list().find((name) => name !== model.architecture && fits(name, dict, head));
     if (!fitting) throw error;
     throw new DataError(`${source} is of ${fitting}, not of ${model.architecture}; choose that model`);
   }
 }
 
-function fits(name: string, dict: StateInput, except: readonly string[]): boolean {
-  const r = init.skipInit(() => create(name)).loadStateDict(dict, { except, strict: false, dryRun: true });
+function fits(name: string, dict: StateInput, head: string | null): boolean {
+  const model = init.skipInit(() => create(name));
+  const r = model.loadStateDict(dict, { except: replaced(model, head), strict: false, dryRun: true });
   return r.missing.length + r.unexpected.length + r.misshaped.length === 0;
 }

@@ -2,13 +2,14 @@
 // parameters are frozen goes on running statistics unless told otherwise, as `freeze(module)` does.
 
 import { nearest, UsageError } from "../core/error.ts";
-import type { Classifier } from "../models/index.ts";
-import { BatchNorm2d, freeze, type Module, unfreeze } from "../nn/index.ts";
+import { type Classifier, freshName } from "../models/index.ts";
+import { BatchNorm2d, freeze, unfreeze } from "../nn/index.ts";
 
 export interface FreezePolicy {
   /**
-   * "none"; "all": everything but the fresh head; "trunk" (or "features"): everything below the head; or patterns: a
-   * dotted name of a module or parameter, `*` and `?` as wildcards, `name[from:to]` for a range of a module's children.
+   * "none"; "all": everything but what a fresh head brought (the last layer, or the whole classifier where it was
+   * replaced whole); "trunk" (or "features"): everything below the head; or patterns: a dotted name of a module or
+   * parameter, `*` and `?` as wildcards, `name[from:to]` for a range of a module's children.
    */
   readonly freeze: readonly string[];
   /** So many trunk blocks (children of the trunk), counted from the end, stay open. */
@@ -77,23 +78,24 @@ function frozenNames(model: Classifier, policy: FreezePolicy): Set<string> {
   const [first] = policy.freeze;
   if (first === "none") return new Set();
   if (WHOLE.includes(first)) {
+    const head = first === "all" ? freshName(model) : model.headName;
     const open = openBlocks(model, policy.unfrozenBlocks ?? 0);
-    return new Set(names.filter((n) => !inside(n, model.headName) && !open.some((o) => inside(n, o))));
+    return new Set(names.filter((n) => !inside(n, head) && !open.has(n)));
   }
   return new Set(policy.freeze.flatMap((pattern) => matching(model, names, pattern)));
 }
 
 const inside = (name: string, module: string) => name === module || name.startsWith(`${module}.`);
 
-/** Full names of the last `count` blocks of the trunk. */
-function openBlocks(model: Classifier, count: number): string[] {
-  const blocks = [...model.trunk.namedChildren()].map(([name]) => name);
+/** Names of the parameters in the last `count` blocks of the trunk, which may be a view: found by identity. */
+function openBlocks(model: Classifier, count: number): Set<string> {
+  const blocks = [...model.trunk.namedChildren()];
   if (count > blocks.length)
     throw new UsageError(
-      `unfrozen-blocks ${count}: the trunk of ${model.architecture} has ${blocks.length} blocks (${blocks.join(", ")})`,
+      `unfrozen-blocks ${count}: the trunk of ${model.architecture} has ${blocks.length} blocks (${blocks.map(([n]) => n).join(", ")})`,
     );
-  const prefix = [...model.namedModules()].find(([, m]) => m === (model.trunk as Module))?.[0] ?? "";
-  return blocks.slice(blocks.length - count).map((b) => (prefix ? `${prefix}.${b}` : b));
+  const open = new Set(blocks.slice(blocks.length - count).flatMap(([, b]) => b.parameters()));
+  return new Set([...model.namedParameters()].filter(([, p]) => open.has(p)).map(([name]) => name));
 }
 
 function matching(model: Classifier, names: readonly string[], pattern: string): string[] {

@@ -1,4 +1,5 @@
-// Which weights a fine-tune starts from: none, the architecture's ImageNet weights, a weight file, or a finished run.
+// Which weights a fine-tune starts from: none, the architecture's ImageNet weights, others of the manifest, a weight file,
+// or a finished run.
 
 import { stat } from "node:fs/promises";
 import { DataError, nearest } from "../core/error.ts";
@@ -19,6 +20,12 @@ export async function hasImagenet(model: string): Promise<{ present: boolean; pa
   return entry ? findKnown(entry) : { present: false, path: null };
 }
 
+/** Published weights go with the preprocessing that their accuracy was reached with. */
+async function openEntry(name: string, entry: KnownWeights): Promise<Pretrained> {
+  const path = await openKnown(name, entry);
+  return { dict: await read(path), source: path, preprocessing: entry.preprocessing };
+}
+
 /**
  * Reads the weights that `--weights` names; null for "none". Throws DataError for a file that is missing or cannot be
  * read, and, for "imagenet", one that says how to get the file.
@@ -28,10 +35,11 @@ export async function openPretrained(weights: string, model: string): Promise<Pr
   if (weights === "imagenet") {
     const entry = await known(model);
     if (!entry) throw new DataError(`there are no published ImageNet weights of ${model}; give a file`);
-    const path = await openKnown(knownName(model), entry);
-    return { dict: await read(path), source: path };
+    return openEntry(knownName(model), entry);
   }
   const found = await stat(weights).catch(() => null);
+  const named = found ? undefined : (await manifest()).get(weights);
+  if (named) return openEntry(weights, named);
   if (!found) {
     const near = nearest(weights, ["none", "imagenet"]);
     const instead = near ? `; did you mean ${near}?` : " (or write none, or imagenet)";

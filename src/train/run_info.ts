@@ -96,6 +96,7 @@ const NEEDED: readonly (readonly [path: string, fits: (v: unknown) => boolean])[
   ["preprocessing.interpolation", isText],
   ["preprocessing.mean", isTriple],
   ["preprocessing.std", isTriple],
+  ["preprocessing.order", (v) => v === undefined || v === "rgb" || v === "bgr"],
   ["options.model", isText],
   ["options.seed", Number.isInteger],
   ["data.folder", isText],

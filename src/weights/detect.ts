@@ -1,20 +1,28 @@
 // Which format some bytes are, by their content and never by the file's name; and for bytes that are no weights, the
 // sentence that says what they are instead: most "broken checkpoints" are downloads that went wrong.
 
+import { looksLikeOnnx } from "./onnx.ts";
 import type { Source } from "./source.ts";
+import { looksLikeTfjs } from "./tfjs.ts";
 
-export type Format = "safetensors" | "pytorch-zip" | "pickle" | "pytorch-tar";
+export type Format = "safetensors" | "zip" | "pickle" | "pytorch-tar" | "hdf5" | "tfjs" | "onnx";
 
 /** The format to read the source as. Throws DataError, saying what the file is, where Thaw reads no such thing. */
 export function detect(source: Source): Format {
   const { bytes } = source;
   if (bytes.length === 0) throw source.error("is empty (0 bytes)");
   if (startsSafetensors(bytes)) return "safetensors";
-  if (starts(bytes, "PK\x03\x04") || starts(bytes, "PK\x05\x06")) return "pytorch-zip";
+  if (starts(bytes, "PK\x03\x04") || starts(bytes, "PK\x05\x06")) return "zip";
   if (bytes[0] === 0x80 && bytes[1] <= 5) return "pickle";
   if (starts(bytes, "L119547037146038801333356L\n")) return "pickle"; // protocol 0
   if (starts(bytes, "ustar", 257)) return "pytorch-tar";
-  throw source.error(whatElse(bytes));
+  if (starts(bytes, "\x89HDF\r\n\x1a\n")) return "hdf5";
+  const other = OTHERS.find(([text, at]) => starts(bytes, text, at));
+  if (other) throw source.error(other[2]);
+  const text = asText(bytes.subarray(0, 4096));
+  if (text === null && looksLikeOnnx(source)) return "onnx";
+  if (text !== null && isTfjs(text, bytes)) return "tfjs";
+  throw source.error(whatElse(text, bytes));
 }
 
 function starts(bytes: Uint8Array, text: string, at = 0): boolean {
@@ -33,7 +41,6 @@ function startsSafetensors(bytes: Uint8Array): boolean {
 
 /** Beginnings of files that people take for weights, and what to say of them. */
 const OTHERS: ReadonlyArray<readonly [text: string, at: number, sentence: string]> = [
-  ["\x89HDF\r\n\x1a\n", 0, "is an HDF5 file (Keras), which Thaw does not read yet"],
   ["\x93NUMPY", 0, "is a NumPy .npy array, not a set of named weights"],
   ["\x1f\x8b", 0, "is compressed with gzip; unpack it first"],
   ["BZh", 0, "is compressed with bzip2; unpack it first"],
@@ -48,15 +55,19 @@ const OTHERS: ReadonlyArray<readonly [text: string, at: number, sentence: string
   ["%PDF", 0, "is a PDF document"],
 ];
 
-function whatElse(bytes: Uint8Array): string {
-  const other = OTHERS.find(([text, at]) => starts(bytes, text, at));
-  if (other) return other[2];
-  const text = asText(bytes.subarray(0, 4096));
+/** The list of weights comes after the network, which may be long. */
+function isTfjs(text: string, bytes: Uint8Array): boolean {
+  return /^\s*\{/.test(text) && bytes.length < MAX_JSON && looksLikeTfjs(new TextDecoder().decode(bytes));
+}
+
+const MAX_JSON = 2 ** 28;
+
+function whatElse(text: string | null, bytes: Uint8Array): string {
   if (text !== null) return whatText(text, bytes.length);
   const head = [...bytes.subarray(0, 8)].map((b) => b.toString(16).padStart(2, "0")).join(" ");
   if (bytes.subarray(0, 4096).every((b) => b === 0))
     return `begins with zeros (${bytes.length} bytes): a failed download?`;
-  return `is no format that Thaw reads (PyTorch or safetensors); it begins with the bytes ${head}`;
+  return `is no format that Thaw reads (PyTorch, safetensors, Keras, TensorFlow.js, ONNX); it begins with the bytes ${head}`;
 }
 
 /** The bytes as text, or null where they are binary. */

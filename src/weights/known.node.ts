@@ -11,15 +11,36 @@ import { makeFolder } from "../core/make_folder.node.ts";
 import { userCache } from "../core/user_cache.node.ts";
 import { type DownloadOptions, download } from "./download.node.ts";
 
-/** One entry of the manifest. */
+/** One entry of the manifest (written by weights/manifest.py). */
 export interface KnownWeights {
   /** Name of the file in the cache folder. */
   readonly file: string;
   readonly url: string;
   /** The SHA-256 of the file in hexadecimal, or its beginning where only that is published. */
-  readonly sha256: string;
+  readonly sha256?: string;
+  /** The MD5, where that is what is published. Without either nothing is checked. */
+  readonly md5?: string;
+  /** 0 for a network without its head. */
   readonly classes: number;
+  readonly parameters: number;
+  /** On ImageNet's validation pictures, percent, as published. */
+  readonly accuracy?: { readonly top1: number; readonly top5: number };
+  /** What the published accuracy was reached with. */
+  readonly preprocessing: KnownPreprocessing;
+  readonly recipe: string;
   readonly licence: string;
+}
+
+/** How pictures become inputs: the short side, the centre crop, and mean and standard deviation of channels in [0, 1]. */
+export interface KnownPreprocessing {
+  readonly resize: number;
+  readonly crop: number;
+  readonly interpolation: "bilinear" | "bicubic";
+  /** Of red, green, blue, whatever the order of the input's channels. */
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+  /** Order of the input's channels. Default "rgb". */
+  readonly order?: "rgb" | "bgr";
 }
 
 const FOLDER = new URL("../../weights/", import.meta.url);
@@ -51,26 +72,56 @@ export async function openKnown(name: string, entry: KnownWeights): Promise<stri
       `the weights ${name} are not on this machine: thaw weights pull ${name} fetches them, or ${byHand(entry, path)}`,
     );
   }
-  const hash = await sha256(path);
-  if (!hash.startsWith(entry.sha256)) {
-    throw new DataError(`${notThat(path, name, entry, hash)}; thaw weights pull ${name} replaces it`);
-  }
+  const found = await check(path, entry);
+  if (found !== null)
+    throw new DataError(`${notThat(path, name, entry, found)}; thaw weights pull ${name} replaces it`);
   return path;
 }
 
-const notThat = (path: string, name: string, entry: KnownWeights, hash: string) =>
-  `${path} is not the file that ${name} names: its SHA-256 is ${hash}, not ${hashOf(entry)}`;
+/** The hash that is published, which may be the beginning of one; null where none is. */
+function published({ sha256, md5 }: KnownWeights): Published | null {
+  if (sha256 !== undefined) return { algorithm: "sha256", name: "SHA-256", value: sha256, length: 64 };
+  return md5 === undefined ? null : { algorithm: "md5", name: "MD5", value: md5, length: 32 };
+}
 
-/** A hash, with dots where only its beginning is published. */
-const hashOf = ({ sha256 }: KnownWeights) => (sha256.length === 64 ? sha256 : `${sha256}…`);
+interface Published {
+  readonly algorithm: "sha256" | "md5";
+  readonly name: string;
+  readonly value: string;
+  readonly length: number;
+}
+
+/** The hash of a file that is not the one published; null where it is, or none is published. */
+async function check(path: string, entry: KnownWeights): Promise<string | null> {
+  const wanted = published(entry);
+  if (!wanted) return null;
+  const found = await hashOf(path, wanted.algorithm);
+  return found.startsWith(wanted.value) ? null : found;
+}
+
+/** `SHA-256 1a2b3c4d…`, with dots where only its beginning is published. */
+function publishedText(entry: KnownWeights): string {
+  const hash = published(entry);
+  if (!hash) return "no hash is published";
+  return `${hash.name} ${hash.value}${hash.value.length === hash.length ? "" : "…"}`;
+}
+
+const notThat = (path: string, name: string, entry: KnownWeights, hash: string) =>
+  `${path} is not the file that ${name} names: its ${differs(entry, hash)}`;
+
+/** `SHA-256 is 5e6f…, not 1a2b3c4d…`. */
+function differs(entry: KnownWeights, found: string): string {
+  const [name, value] = publishedText(entry).split(" ");
+  return `${name} is ${found}, not ${value}`;
+}
 
 /** What to do where there is no network. */
 const byHand = (entry: KnownWeights, path: string) =>
-  `download ${entry.url} (SHA-256 ${hashOf(entry)}) and put it at ${path}`;
+  `download ${entry.url} (${publishedText(entry)}) and put it at ${path}`;
 
-/** The SHA-256 of a file in hexadecimal. */
-export async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
+/** The hash of a file in hexadecimal. */
+async function hashOf(path: string, algorithm: Published["algorithm"]): Promise<string> {
+  const hash = createHash(algorithm);
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest("hex");
 }
@@ -97,8 +148,8 @@ export interface Pulled {
 export async function pull(name: string, entry: KnownWeights, options: PullOptions = {}): Promise<Pulled> {
   const { path, present } = await findKnown(entry);
   if (present) {
-    const hash = await sha256(path);
-    if (hash.startsWith(entry.sha256)) return { path, downloaded: false };
+    const hash = await check(path, entry);
+    if (hash === null) return { path, downloaded: false };
     options.onNotice?.(`${notThat(path, name, entry, hash)}; downloading it again`);
   }
   await makeFolder(cacheFolder(), "the cache folder");
@@ -111,8 +162,9 @@ export async function pull(name: string, entry: KnownWeights, options: PullOptio
   };
   for (;;) {
     const resumed = await download(subject, part, options);
-    const hash = await sha256(part).catch(() => null);
-    if (hash === null || hash.startsWith(entry.sha256)) {
+    // Gone: another process with the same download has moved it.
+    const hash = await check(part, entry).catch(() => null);
+    if (hash === null) {
       await rename(part, path).catch((error: NodeJS.ErrnoException) => {
         // Another process with the same download may have moved it first; what lies there is looked at again below.
         if (error.code !== "ENOENT")
@@ -124,7 +176,7 @@ export async function pull(name: string, entry: KnownWeights, options: PullOptio
     await rm(part, { force: true });
     if (!resumed) {
       throw new DataError(
-        `${entry.url} gave another file than ${name}: ${size} bytes with the SHA-256 ${hash}, not ${hashOf(entry)}; ${subject.again} if it was cut short`,
+        `${entry.url} gave another file than ${name}: ${size} bytes whose ${differs(entry, hash)}; ${subject.again} if it was cut short`,
       );
     }
     options.onNotice?.(`what was kept of ${entry.file} does not go with the rest; downloading all of it`);

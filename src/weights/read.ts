@@ -1,14 +1,18 @@
 // Reading weight files of any format, which their content tells: PyTorch's zip archive, legacy stream and tar, plain
-// pickles of tensors or NumPy arrays, and safetensors. Node and browser.
+// pickles of tensors or NumPy arrays, safetensors, ONNX, and what archive.ts tells apart. Node and browser.
 
+import { readArchive, readBeside } from "./archive.ts";
 import { detect } from "./detect.ts";
 import { flatten } from "./flatten.ts";
+import { readKerasHdf5 } from "./keras.ts";
+import type { FileModel } from "./model_info.ts";
+import { readOnnx } from "./onnx.ts";
+import { open } from "./open.ts";
 import { parseSafetensors } from "./safetensors.ts";
-import { load, type Source, type WeightInput } from "./source.ts";
+import type { Source, WeightInput } from "./source.ts";
 import { materialise } from "./tensor_data.ts";
 import { readPickleFile } from "./torch_legacy.ts";
 import { readTorchTar } from "./torch_tar.ts";
-import { readTorchZip } from "./torch_zip.ts";
 import { NOT_READ, type Plain, type Skipped, type WeightEntry, type Weights } from "./types.ts";
 import { type PyValue, TensorRef, type UnreadableTensor } from "./values.ts";
 
@@ -22,7 +26,17 @@ export interface ReadOptions {
 }
 
 export interface Checkpoint {
-  readonly format: "safetensors" | "pytorch-zip" | "pytorch-legacy" | "pytorch-tar" | "pickle";
+  readonly format:
+    | "safetensors"
+    | "pytorch-zip"
+    | "pytorch-legacy"
+    | "pytorch-tar"
+    | "pickle"
+    | "keras-h5"
+    | "keras-zip"
+    | "tfjs"
+    | "teachable-machine"
+    | "onnx";
   readonly tensors: Weights;
   /** Numbers, text and lists of them beside the tensors, by the same kind of name; a safetensors file's metadata. */
   readonly extras: Map<string, Plain>;
@@ -33,6 +47,8 @@ export interface Checkpoint {
    * attributes and items were read as data; nothing of theirs was run.
    */
   readonly foreign: string[];
+  /** What Keras' and TensorFlow.js' files say of the network: layers, labels, preprocessing. Null for all others. */
+  readonly model: FileModel | null;
 }
 
 /**
@@ -46,22 +62,32 @@ export async function read(input: WeightInput, options: ReadOptions = {}): Promi
 
 /** The same with the plain values of the file (epoch, class names, …) and the list of what was skipped. */
 export async function readCheckpoint(input: WeightInput, options: ReadOptions = {}): Promise<Checkpoint> {
-  const source = await load(input, options.name);
+  const { source, beside } = await open(input, options.name);
   const format = detect(source);
   const skip = options.skipUnsupported ?? false;
+  const plain = { foreign: [], model: null };
   switch (format) {
     case "safetensors": {
       const { tensors, metadata, skipped } = parseSafetensors(source, skip);
-      return { format, tensors, extras: metadata, skipped, foreign: [] };
+      return { ...plain, format, tensors, extras: metadata, skipped };
     }
-    case "pytorch-zip":
-      return { format, ...collect(source, readTorchZip(source, options.verify ?? true), skip) };
+    case "zip": {
+      const found = await readArchive(source, options.verify ?? true, skip);
+      if ("root" in found) return { format: "pytorch-zip", ...collect(source, found.root, skip) };
+      return { ...plain, ...found };
+    }
     case "pickle": {
       const found = readPickleFile(source);
       return { format: found.format, ...collect(source, found.root, skip) };
     }
     case "pytorch-tar":
       return { format, ...collect(source, readTorchTar(source), skip) };
+    case "hdf5":
+      return { ...plain, format: "keras-h5", ...(await readKerasHdf5(source, skip)) };
+    case "tfjs":
+      return { ...plain, ...(await readBeside(source, beside, skip)) };
+    case "onnx":
+      return { ...plain, format, ...readOnnx(source, skip) };
     default:
       return format satisfies never;
   }
@@ -86,7 +112,7 @@ function collect(source: Source, root: PyValue, skipUnsupported: boolean): Omit<
       throw source.error(`tensor "${name}" ${tensor.reason}, ${NOT_READ}`);
     }
   }
-  return { tensors, extras, skipped, foreign: [...foreign] };
+  return { tensors, extras, skipped, foreign: [...foreign], model: null };
 }
 
 function listOf(names: ReadonlySet<string>): string {

@@ -4,8 +4,11 @@
 
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 
-/** A path (Node only), a `file:` URL, or the file's bytes. */
-export type WeightInput = string | URL | Uint8Array | ArrayBuffer | Blob;
+/**
+ * A path (Node only), a `file:` URL, or the file's bytes. A TensorFlow.js model is a folder, its model.json, or in a page
+ * the list of its files.
+ */
+export type WeightInput = string | URL | Uint8Array | ArrayBuffer | Blob | ArrayLike<Blob>;
 
 const ALLOWANCE = 256 * 2 ** 20;
 const ALLOWANCE_PER_BYTE = 32;
@@ -116,7 +119,10 @@ export class Cursor {
 }
 
 /** Loads what a user passed; `name` is what messages call bytes that come without a path. */
-export async function load(input: WeightInput, name?: string): Promise<Source> {
+export async function load(
+  input: string | URL | Uint8Array | ArrayBuffer | Blob,
+  name?: string,
+): Promise<Source> {
   if (ArrayBuffer.isView(input)) {
     return new Source(
       name ?? "the bytes given",
@@ -159,7 +165,10 @@ async function loadPath(given: string | URL): Promise<Source> {
   const fail = (sentence: string) => new DataError(`weights: ${name}: ${sentence}`);
   try {
     const info = await stat(path);
-    if (!info.isFile()) throw fail(info.isDirectory() ? "is a folder, not a file" : "is not a regular file");
+    if (!info.isFile())
+      throw fail(
+        info.isDirectory() ? "is a folder, not a file, and holds no model.json" : "is not a regular file",
+      );
     const file = await open(path, "r");
     try {
       const bytes = new Uint8Array(info.size);

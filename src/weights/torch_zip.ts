@@ -4,15 +4,14 @@
 import { count } from "./arguments.ts";
 import { type PickleHost, pickleCursor, unpickle } from "./pickle.ts";
 import { storageType } from "./rebuild.ts";
-import type { Source } from "./source.ts";
 import { aligned, swapBytes } from "./tensor_data.ts";
 import { loadStream } from "./torch_legacy.ts";
 import { describe, Limits, PyTuple, type PyValue, StorageRef } from "./values.ts";
-import { openZip, readMember, type Zip } from "./zip.ts";
+import { readMember, type Zip } from "./zip.ts";
 
-/** The object that the archive holds; `verify` checks each member's CRC-32. Throws DataError. */
-export function readTorchZip(source: Source, verify: boolean): PyValue {
-  const zip = openZip(source, verify);
+/** The object that the archive holds. Throws DataError. */
+export function readTorchZip(zip: Zip): PyValue {
+  const { source } = zip;
   const folder = folderOf(zip);
   const pickle = member(zip, `${folder}data.pkl`);
   const limits = new Limits(source);
@@ -49,9 +48,6 @@ function folderOf(zip: Zip): string {
     );
   }
   if (found.length === 1) return folders[0];
-  if (names.some((n) => /(^|\/)model\.weights\.h5$/.test(n))) {
-    throw source.error("is a Keras v3 archive, which Thaw does not read yet");
-  }
   const first = names.length ? `; its first member is ${names[0]}` : "";
   throw source.error(`is a zip archive without data.pkl, so no PyTorch checkpoint${first}`);
 }

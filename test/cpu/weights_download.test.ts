@@ -1,5 +1,6 @@
 // Downloads of known weights, against a server on this machine that does all that servers do: redirects, breaks off,
 // lies about lengths, sends another file, compresses, falls silent, or never ends.
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -157,9 +158,7 @@ describe("weights: a download that breaks off", () => {
     server.answer = (_request, response) => {
       response.writeHead(200, { "content-length": HALF }).end(BODY.subarray(0, HALF));
     };
-    expect(await server.failure()).toMatch(
-      /gave another file than x\/imagenet: 150000 bytes with the SHA-256/,
-    );
+    expect(await server.failure()).toMatch(/gave another file than x\/imagenet: 150000 bytes whose SHA-256/);
   });
 
   it.each(["before its answer", "in its middle"])("because the server falls silent %s", async (when) => {
@@ -200,11 +199,29 @@ describe("weights: a download that cannot be", () => {
   it("of another file is not kept", async () => {
     server.answer = (_request, response) => void response.end("<html>sign in</html>");
     expect(await server.failure()).toBe(
-      `${server.origin}/x.pth gave another file than x/imagenet: 20 bytes with the SHA-256 ` +
+      `${server.origin}/x.pth gave another file than x/imagenet: 20 bytes whose SHA-256 is ` +
         `${sha256(Buffer.from("<html>sign in</html>"))}, not ${sha256(BODY).slice(0, 8)}…; ` +
         "repeat thaw weights pull x/imagenet if it was cut short",
     );
     expect(server.files).toEqual([]);
+  });
+
+  it("is checked by the MD5 where that is published, and by nothing where nothing is", async () => {
+    const md5 = (bytes: Uint8Array | string) => createHash("md5").update(bytes).digest("hex");
+    server.answer = all;
+    const right = { sha256: undefined, md5: md5(BODY) };
+    expect(await server.get({}, right)).toEqual({ path: server.target, downloaded: true });
+    rmSync(server.target);
+    const wrong = { sha256: undefined, md5: md5("another") };
+    expect(await server.failure({}, wrong)).toContain(
+      `bytes whose MD5 is ${md5(BODY)}, not ${md5("another")}; repeat`,
+    );
+    expect(server.files).toEqual([]);
+    const none = { sha256: undefined };
+    server.answer = (_request, response) => void response.writeHead(404).end("no");
+    expect(await server.failure({}, none)).toContain("(no hash is published) and put it at");
+    server.answer = all;
+    expect(await server.get({}, none)).toEqual({ path: server.target, downloaded: true });
   });
 
   it("without end, or of more than is allowed, is not kept", async () => {

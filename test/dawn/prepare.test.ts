@@ -108,6 +108,19 @@ describe("prepare", () => {
     }
   });
 
+  it("puts blue first where the input wants that", async () => {
+    const s = spec(8, 8, "bilinear");
+    const bytes = stackPictures([picture(8, 8, 5).data, picture(8, 8, 6).data], 8);
+    const [rgb, bgr] = await Promise.all(
+      [s, { ...s, order: "bgr" as const }].map((v) => normalizePictures(bytes, v).data()),
+    );
+    for (let n = 0; n < 2; n++)
+      for (let c = 0; c < 3; c++) {
+        const plane = (of: Float32Array, k: number) => of.slice((3 * n + k) * 64, (3 * n + k + 1) * 64);
+        expect(plane(bgr as Float32Array, c)).toEqual(plane(rgb as Float32Array, 2 - c));
+      }
+  });
+
   it("refuses sizes that are no sizes", async () => {
     await expect(prepare([picture(3, 3, 1)], spec(0, 8, "bilinear"))).rejects.toThrow(
       /resize must be a whole number/,

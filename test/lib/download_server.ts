@@ -66,7 +66,10 @@ export class DownloadServer {
 
   entry(more: Partial<KnownWeights> = {}): KnownWeights {
     const url = `${this.origin}/x.pth`;
-    return { file: "x.pth", url, sha256: sha256(BODY).slice(0, 8), classes: 1000, licence: "none", ...more };
+    const preset = { resize: 256, crop: 224, interpolation: "bilinear" } as const;
+    const preprocessing = { ...preset, mean: [0, 0, 0], std: [1, 1, 1] } as const;
+    const about = { classes: 1000, parameters: 1, preprocessing, recipe: "a test's", licence: "none" };
+    return { file: "x.pth", url, sha256: sha256(BODY).slice(0, 8), ...about, ...more };
   }
 
   get(options: PullOptions = {}, more: Partial<KnownWeights> = {}) {
