@@ -55,7 +55,7 @@ export const convert = command({
   usage: "IN OUT [options]",
   about:
     "a weight file, or a run's folder, to .safetensors or .pth; a whole network to .onnx or TensorFlow.js",
-  more: "IN is a file (.pth, .pt, .safetensors, …) or a run's folder. The end of OUT says what is written:\n  .safetensors, .pth, .pt   named weights\n  .onnx                     a whole network (a run, or a weight file and --model)\n  FOLDER/model.json         the same as a TensorFlow.js layers model, weights beside it",
+  more: "IN is a file of weights, of any kind that Thaw reads, or a run's folder. The end of OUT says what is written:\n  .safetensors, .pth, .pt   named weights\n  .onnx                     a whole network: a run, a Teachable Machine export, or weights and --model\n  FOLDER/model.json         the same as a TensorFlow.js layers model, weights beside it",
   options: OPTIONS,
   arguments: { least: 2, most: 2 },
   async run({ values, positionals: [from, to], out }) {
@@ -75,7 +75,8 @@ export const convert = command({
   },
 });
 
-const isFolder = async (path: string) => (await stat(path).catch(() => null))?.isDirectory() ?? false;
+const has = async (folder: string, file: string) =>
+  (await stat(`${folder}/${file}`).catch(() => null))?.isFile() ?? false;
 
 /** Reads a weight file, and tells what was left out or is strange. Throws DataError for one without tensors. */
 async function readTold(path: string, values: Given, out: Output): Promise<Checkpoint> {
@@ -88,7 +89,7 @@ async function readTold(path: string, values: Given, out: Output): Promise<Check
 }
 
 async function convertWeights(from: string, to: string, values: Given, out: Output): Promise<void> {
-  const path = (await isFolder(from)) ? `${from}/model.safetensors` : from;
+  const path = (await has(from, "model.safetensors")) ? `${from}/model.safetensors` : from;
   const { format, tensors, skipped, foreign } = await readTold(path, values, out);
   const named = values.model === undefined ? tensors : renamed(values.model, tensors, path);
   const dtype = dtypeOf(values);
@@ -117,9 +118,9 @@ async function convertNetwork(
     imageSize: values["image-size"],
     dtype: dtypeOf(values),
   };
-  const written = (await isFolder(from))
+  const written = (await has(from, "run.json"))
     ? await writeRun(format, from, request)
-    : await writeModel(format, (await readTold(from, values, out)).tensors, from, request);
+    : await writeModel(format, await readTold(from, values, out), from, request);
   const bytes = await bytesWritten(format, to);
   out.result(
     { event: "done", in: from, out: to, format, ...written, bytes },

@@ -4,11 +4,11 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 import { type ExportOptions, exportOnnx, exportTfjs } from "../export/index.ts";
-import { type Classifier, create } from "../models/index.ts";
+import { type Classifier, create, keras } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
 import { init } from "../tensor/session.ts";
 import { loadRun } from "../train/index.ts";
-import type { Weights } from "../weights/index.ts";
+import type { Checkpoint, Weights } from "../weights/index.ts";
 
 /** How a network is written. */
 export interface NetworkRequest {
@@ -54,27 +54,39 @@ export async function writeRun(
   return writeNetwork(format, model, r, { classes: info.classes, preprocessing: info.preprocessing });
 }
 
-/** Writes the architecture `r.model` with weights of the file `source`. Throws DataError where they do not fit. */
+/**
+ * Writes a network with the weights of the file `source`: the architecture `r.model`, or what a Teachable Machine export
+ * says that it is; the file's own labels and preprocessing go along. Throws DataError where they do not fit.
+ */
 export async function writeModel(
   format: NetworkFormat,
-  tensors: Weights,
+  read: Checkpoint,
   source: string,
   r: NetworkRequest,
 ): Promise<WrittenNetwork> {
+  await init({ device: "cpu" });
+  const { tensors, model: own } = read;
+  if (r.model === undefined && read.format === "teachable-machine" && own?.labels) {
+    const { config: topology, labels } = own;
+    const found = keras.teachableMachine({ topology, labels, weights: tensors, source });
+    return writeNetwork(format, found.model, r, found);
+  }
   const name = r.model;
   if (name === undefined)
     throw new UsageError(
       `a whole network needs to know which it is: name the architecture of ${source} by --model, or give a run's folder`,
     );
-  await init({ device: "cpu" });
   const model = nn.skipInit(() => create(name, { numClasses: outputsIn(name, tensors) }));
   model.loadStateDict(tensors, { source });
-  return writeNetwork(format, model, r, {});
+  return writeNetwork(format, model, r, {
+    ...(own?.labels ? { classes: own.labels } : {}),
+    ...(own?.preprocessing ? { preprocessing: own.preprocessing } : {}),
+  });
 }
 
 /** Outputs of the file's head, where it has others than the architecture by itself. */
 function outputsIn(name: string, tensors: Weights): number | undefined {
-  const model = create(name);
+  const model = nn.skipInit(() => create(name));
   const { misshaped } = model.loadStateDict(tensors, { strict: false, dryRun: true });
   // Of a head of several layers the last one has them.
   return misshaped.findLast((m) => m.name.startsWith(`${model.headName}.`))?.found[0];
