@@ -2,7 +2,7 @@
 // operations appended in order, constants kept once. Field numbers are those of the schema.
 
 import { UsageError } from "../core/error.ts";
-import { floatToHalf } from "../core/half.ts";
+import { floatsToHalves } from "../core/half.ts";
 import type { Node, Value } from "../graph/node.ts";
 import { ProtoWriter } from "../weights/protobuf.ts";
 import { type Constant, placeOf, type Traced } from "./trace.ts";
@@ -110,7 +110,7 @@ export class OnnxGraph {
     if (name === null || data instanceof Int32Array)
       return this.#literal(data instanceof Int32Array ? ELEMENT.i32 : ELEMENT.f32, shape, data);
     const own = this.#unique(name);
-    const [type, raw] = this.#half ? [ELEMENT.f16, Uint16Array.from(data, floatToHalf)] : [ELEMENT.f32, data];
+    const [type, raw] = this.#half ? [ELEMENT.f16, floatsToHalves(data)] : [ELEMENT.f32, data];
     this.#tensors.push(tensorProto(own, type, shape, raw));
     return this.#half ? this.#append("Cast", [own], { to: ELEMENT.f32 }, `${own}/f32`) : own;
   }

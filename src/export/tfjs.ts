@@ -1,7 +1,7 @@
 // A whole network as a TensorFlow.js layers model (model.json and shards of its weights), made from the graph that its
 // forward builds. Pictures go in as [batch, height, width, channels].
 
-import { floatToHalf } from "../core/half.ts";
+import { floatsToHalves } from "../core/half.ts";
 import { VERSION } from "../core/version.ts";
 import { pathOf } from "../weights/source.ts";
 import { joined } from "../weights/write_items.ts";
@@ -27,7 +27,7 @@ function metadataOf({ architecture, classes, preprocessing, softmax }: Settings)
 }
 
 const bytesOf = ({ data, half }: LayerWeight, f16: boolean): Uint8Array => {
-  const stored = f16 && half ? Uint16Array.from(data, floatToHalf) : data;
+  const stored = f16 && half ? floatsToHalves(data) : data;
   return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
 };
 

@@ -28,16 +28,21 @@ afterAll(async () => {
 const at = (name: string) => join(folder, name);
 const floats = (name: string) => new Float32Array(new Uint8Array(readFileSync(at(name))).buffer);
 
-/** A usual side for small pictures, and an odd one. */
-const ARCHITECTURES = [
+/** At a usual side for small pictures, or an odd one. */
+const FEW = [
   ["densenet121", 64],
   ["resnet18", 65],
-  ["resnet50", 64],
-  ["squeezenet1_0", 65],
   ["squeezenet1_1", 64],
   ["mobilenet_v2", 65],
   ["efficientnet_b0", 64],
 ] as const;
+const REST = [
+  ["resnet50", 64],
+  ["squeezenet1_0", 65],
+  ["vgg11_bn", 48],
+  ["efficientnet_b3", 65],
+] as const;
+const ARCHITECTURES = process.env.THAW_TEST === "all" ? [...FEW, ...REST] : FEW;
 
 describe.skipIf(!torch)(`round trips${noTorch}`, () => {
   describe.each(ARCHITECTURES)("%s", (name, side) => {
@@ -128,4 +133,25 @@ describe.skipIf(!here)(`real weights${here ? "" : ` (not run: no ${real})`}`, ()
     expectClose((await runOnnx(await onnxBytes(model), x, shape)).data, golden);
     expectClose((await runTfjs(await tfjsFiles(model), x, shape)).data, golden);
   });
+
+  const exported = join(data, "weights/teachable-machine-mobilenetv2-0.35");
+
+  it.skipIf(!existsSync(exported))(
+    "a Teachable Machine export as ONNX gives its own probabilities",
+    async () => {
+      const { tensors, model: file } = await weights.readCheckpoint(exported);
+      const made = models.keras.teachableMachine({
+        topology: file?.config,
+        weights: tensors,
+        labels: file?.labels ?? [],
+      });
+      const x = await goldenPictures(made.preprocessing);
+      const bytes = await onnxBytes(made.model, {
+        classes: made.classes,
+        preprocessing: made.preprocessing,
+        softmax: true,
+      });
+      expectClose((await runOnnx(bytes, x, shape)).data, npy(join(exported, "golden/probabilities.npy")));
+    },
+  );
 });
