@@ -3,7 +3,8 @@
 
 import { stat } from "node:fs/promises";
 import { DataError, UsageError } from "../core/error.ts";
-import { create } from "../models/index.ts";
+import { create, keras } from "../models/index.ts";
+import { fromKeras, hasKerasNames } from "../models/keras/names.ts";
 import { init as nn } from "../nn/index.ts";
 import { stripNames } from "../nn/state_dict.ts";
 import { type Checkpoint, readCheckpoint, type Weights, write } from "../weights/index.ts";
@@ -130,6 +131,11 @@ async function convertNetwork(
 
 function renamed(model: string, tensors: Weights, source: string): Weights {
   const net = nn.skipInit(() => create(model));
+  if (net instanceof keras.KerasModel && hasKerasNames(tensors)) {
+    const own = fromKeras(net, tensors, source);
+    net.loadStateDict(own, { dryRun: true, source, except: [net.headName] });
+    return own as Weights;
+  }
   const stripped = stripNames(tensors) as Weights;
   const out: Weights = new Map();
   const from = new Map<string, string>();

@@ -36,6 +36,20 @@ function specOf({ name, shape, half }: LayerWeight, f16: boolean) {
   return { name, shape, dtype: "float32", ...(f16 && half ? { quantization } : {}) };
 }
 
+/**
+ * Names of layers: those of Keras' layers for a network whose modules have them (unique as they are, without the
+ * path), else dotted paths.
+ */
+function layerNames(model: Exported): (path: string) => string {
+  const last = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+  const own = [...model.namedModules()].filter(
+    ([, m]) => m.children.length === 0 && m.parameters().length > 0,
+  );
+  const names = new Set(own.map(([path]) => last(path)));
+  const short = names.size === own.length && [...names].every((name) => !/^\d*$/.test(name));
+  return short ? last : (path) => path;
+}
+
 /** Weights one after another in files of 4 MiB. */
 function shardsOf(bytes: Uint8Array): [name: string, part: Uint8Array][] {
   const count = Math.max(1, Math.ceil(bytes.length / SHARD));
@@ -57,7 +71,7 @@ export async function tfjsFiles(
   const settings = settingsOf(WHAT, model, options);
   const traced = await traceNetwork(WHAT, model, settings);
   checkClasses(WHAT, settings.classes, traced.output.shape[traced.output.shape.length - 1]);
-  const g = new TfjsGraph(traced);
+  const g = new TfjsGraph(traced, layerNames(model));
   for (const node of traced.nodes) {
     emit(g, node);
     if (staysPositive(g, node)) g.markPositive(node.outputs[0]);

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { close, init, models, weights } from "../../src/index.ts";
+import { close, exportTfjs, init, models, weights } from "../../src/index.ts";
 import { put, scratch, thaw } from "../lib/cli.ts";
 import { inputOf } from "../lib/export_cases.ts";
 import { expectClose, ours } from "../lib/export_compare.ts";
@@ -67,6 +67,22 @@ describe("thaw convert of weights", () => {
     }
     const r = await thaw(["convert", at("run"), at("i.pt"), "--dtype", "int8"]);
     expect([r.code, r.err]).toEqual([2, "thaw: --dtype must be f32 or f16, not int8"]);
+  });
+});
+
+describe("thaw convert of Keras' names", () => {
+  test("under a Keras model's own names and layouts", async () => {
+    const from = models.create("keras.mobilenetV2_0.35", { numClasses: 3 });
+    await exportTfjs(at("keras"), from, { inputShape: [3, 64, 64] });
+    const args = ["convert", at("keras"), at("k.pth"), "--model", "keras.mobilenetV2_0.35", "--json"];
+    const r = await thaw(args);
+    expect(r.err).toBe("");
+    expect(r.lines()).toMatchObject([{ event: "done", format: "tfjs" }]);
+    const read = await weights.read(at("k.pth"));
+    const own = [...from.stateDict().keys()].filter((name) => !name.endsWith("num_batches_tracked"));
+    expect([...read.keys()].sort()).toEqual(own.sort());
+    const name = "features.block_1.block_1_depthwise.weight";
+    expect(read.get(name)?.data).toEqual(await from.stateDict().get(name)?.data());
   });
 });
 

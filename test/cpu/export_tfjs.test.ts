@@ -5,7 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
-import { close, exportTfjs, init, models, nn, type Tensor, tensor, tfjsFiles } from "../../src/index.ts";
+import {
+  close,
+  exportTfjs,
+  init,
+  models,
+  nn,
+  type Tensor,
+  tensor,
+  tfjsFiles,
+  weights,
+} from "../../src/index.ts";
 import { writeTensor } from "../../src/tensor/parameter.ts";
 import { runTfjs } from "../lib/engines.ts";
 import {
@@ -124,9 +134,9 @@ describe("TensorFlow.js layers", () => {
     const x = inputOf(one, 2);
     const before = await ours(net, x, shape);
     const half = await tfjsFiles(net, { inputShape: one.inputShape, dtype: "f16" });
-    const weights = [...net.parameters(), ...[...net.namedBuffers()].map(([, b]) => b)];
-    expect(half.get("group1-shard1of1.bin")?.length).toBe(2 * weights.reduce((n, t) => n + t.numel, 0));
-    for (const t of weights)
+    const state = [...net.parameters(), ...[...net.namedBuffers()].map(([, b]) => b)];
+    expect(half.get("group1-shard1of1.bin")?.length).toBe(2 * state.reduce((n, t) => n + t.numel, 0));
+    for (const t of state)
       writeTensor(
         t,
         Float32Array.from(await t.data(), (v) => halfToFloat(floatToHalf(v))),
@@ -134,6 +144,25 @@ describe("TensorFlow.js layers", () => {
     const theirs = await runTfjs(half, x, shape);
     expectClose(theirs.data, (await ours(net, x, shape)).data);
     expect(() => expectClose(theirs.data, before.data)).toThrow();
+  });
+});
+
+describe("a Keras network as TensorFlow.js layers", () => {
+  it("has Keras' names, and loads back into Thaw, value for value", async () => {
+    const make = () => models.create("keras.mobilenetV2_0.35", { numClasses: 4 });
+    const net = draw(make(), 2);
+    const folder = mkdtempSync(join(tmpdir(), "thaw-tfjs-"));
+    try {
+      await exportTfjs(folder, net, { inputShape: [3, 64, 64] });
+      const read = await weights.read(folder);
+      expect([...read.keys()]).toContain("block_1_depthwise/depthwise_kernel");
+      const again = make();
+      again.loadStateDict(read);
+      for (const [name, t] of net.stateDict())
+        expect(await again.stateDict().get(name)?.data(), name).toEqual(await t.data());
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
