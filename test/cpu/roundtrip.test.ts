@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { close, init, models, nn, onnxBytes, tfjsFiles, weights } from "../../src/index.ts";
+import { close, init, models, nn, onnxBytes, type Tensor, tfjsFiles, weights } from "../../src/index.ts";
 import { runOnnx, runTfjs } from "../lib/engines.ts";
 import { expectClose } from "../lib/export_compare.ts";
 import { checkOnnx } from "../lib/onnx_check.ts";
@@ -109,17 +109,70 @@ function npy(path: string): Float32Array {
   return new Float32Array(new Uint8Array(bytes.subarray(10 + length)).buffer);
 }
 
-/** The golden pictures as [4, 3, 224, 224], normalised. */
-async function goldenPictures({ mean, std }: models.Preprocessing): Promise<Float32Array> {
-  const out = new Float32Array(4 * 3 * 224 * 224);
-  for (const [i, name] of ["001", "281", "504", "817"].entries()) {
-    const path = join(data, `weights/golden-images/${name}.png`);
-    const pixels = await sharp(path).removeAlpha().raw().toBuffer();
-    for (let p = 0; p < 224 * 224; p++)
+/** Square pictures as [n, 3, side, side], normalised. */
+async function pictures(
+  files: readonly string[],
+  side: number,
+  p: models.Preprocessing,
+): Promise<Float32Array> {
+  const plane = side * side;
+  const out = new Float32Array(files.length * 3 * plane);
+  for (const [i, file] of files.entries()) {
+    const pixels = await sharp(file).removeAlpha().toColourspace("srgb").raw().toBuffer();
+    expect(pixels.length).toBe(3 * plane);
+    for (let at = 0; at < plane; at++)
       for (let c = 0; c < 3; c++)
-        out[(i * 3 + c) * 224 * 224 + p] = (pixels[p * 3 + c] / 255 - mean[c]) / std[c];
+        out[(i * 3 + c) * plane + at] = (pixels[at * 3 + c] / 255 - p.mean[c]) / p.std[c];
   }
   return out;
+}
+
+const goldenPictures = (p: models.Preprocessing) =>
+  pictures(
+    ["001", "281", "504", "817"].map((name) => join(data, `weights/golden-images/${name}.png`)),
+    224,
+    p,
+  );
+
+/** ResNet for CIFAR-10 (He et al. 2016) with option A: a shortcut has every other pixel, and zeros as new channels. */
+class Block extends nn.Module {
+  readonly wider: boolean;
+  conv1: nn.Conv2d;
+  bn1: nn.BatchNorm2d;
+  conv2: nn.Conv2d;
+  bn2: nn.BatchNorm2d;
+
+  constructor(inputs: number, width: number) {
+    super();
+    this.wider = inputs !== width;
+    const o = { padding: 1, bias: false };
+    this.conv1 = new nn.Conv2d(inputs, width, 3, { ...o, stride: this.wider ? 2 : 1 });
+    this.bn1 = new nn.BatchNorm2d(width);
+    this.conv2 = new nn.Conv2d(width, width, 3, o);
+    this.bn2 = new nn.BatchNorm2d(width);
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = this.bn2.forward(this.conv2.forward(this.bn1.forward(this.conv1.forward(x)).relu()));
+    const half = x.shape[1] / 2;
+    const short = this.wider ? nn.functional.avgPool2d(x, 1, { stride: 2 }).pad([0, 0, 0, 0, half, half]) : x;
+    return y.add(short).relu();
+  }
+}
+
+class ResNet20 extends nn.Module {
+  conv1 = new nn.Conv2d(3, 16, 3, { padding: 1, bias: false });
+  bn1 = new nn.BatchNorm2d(16);
+  layer1 = new nn.Sequential(new Block(16, 16), new Block(16, 16), new Block(16, 16));
+  layer2 = new nn.Sequential(new Block(16, 32), new Block(32, 32), new Block(32, 32));
+  layer3 = new nn.Sequential(new Block(32, 64), new Block(64, 64), new Block(64, 64));
+  linear = new nn.Linear(64, 10);
+
+  forward(x: Tensor): Tensor {
+    const stem = this.bn1.forward(this.conv1.forward(x)).relu();
+    const maps = this.layer3.forward(this.layer2.forward(this.layer1.forward(stem)));
+    return this.linear.forward(maps.mean([2, 3]));
+  }
 }
 
 describe.skipIf(!here)(`real weights${here ? "" : ` (not run: no ${real})`}`, () => {
@@ -152,6 +205,31 @@ describe.skipIf(!here)(`real weights${here ? "" : ` (not run: no ${real})`}`, ()
         softmax: true,
       });
       expectClose((await runOnnx(bytes, x, shape)).data, npy(join(exported, "golden/probabilities.npy")));
+    },
+  );
+
+  const golden = join(data, "checkpoints/golden-resnet20-cifar10");
+
+  it.skipIf(!existsSync(golden))(
+    "a network of the user's own (ResNet-20) gives its golden logits",
+    async () => {
+      const net = nn.init.skipInit(() => new ResNet20());
+      net.loadStateDict(await weights.read(join(data, "checkpoints/pytorch-legacy/resnet20-12fca82f.th")));
+      const { images, resnet20_logits: rows } = JSON.parse(
+        readFileSync(join(golden, "golden.json"), "utf8"),
+      ) as {
+        images: string[];
+        resnet20_logits: number[][];
+      };
+      const x = await pictures(
+        images.map((name) => join(golden, name)),
+        32,
+        models.IMAGENET,
+      );
+      const size = [images.length, 3, 32, 32];
+      const options = { inputShape: [3, 32, 32] };
+      expectClose((await runOnnx(await onnxBytes(net, options), x, size)).data, rows.flat());
+      expectClose((await runTfjs(await tfjsFiles(net, options), x, size)).data, rows.flat());
     },
   );
 });
