@@ -1,6 +1,7 @@
 // thaw convert: a weight file of any kind that Thaw reads to safetensors.
 
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { DataError, UsageError } from "../core/error.ts";
 import { create } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
@@ -24,7 +25,8 @@ const OPTIONS = {
 export const convert = command({
   name: "convert",
   usage: "IN OUT [options]",
-  about: "a weight file (.pth, .pt, .safetensors, or a run's folder) to safetensors",
+  about: "a weight file (PyTorch, Keras, TensorFlow.js, ONNX, safetensors; a run's folder) to safetensors",
+  more: "IN is a file, a zip, the folder or model.json of a TensorFlow.js model, or the folder of a run. What it is, is told by\nits content.",
   options: OPTIONS,
   arguments: { least: 2, most: 2 },
   async run({ values, positionals: [from, to], out }) {
@@ -33,8 +35,7 @@ export const convert = command({
     const there = await stat(to).catch(() => null);
     if (there?.isDirectory()) throw new UsageError(`${to} is a folder`);
     if (there && !values.force) throw new UsageError(`${to} exists; --force replaces it`);
-    const input = await stat(from).catch(() => null);
-    const path = input?.isDirectory() ? `${from}/model.safetensors` : from;
+    const path = await weightsAt(from);
     const { format, tensors, skipped, foreign } = await readCheckpoint(path, {
       skipUnsupported: values["skip-unsupported"],
     });
@@ -52,6 +53,12 @@ export const convert = command({
     );
   },
 });
+
+/** The weights of a run's folder; any other path as it is (a folder may be a TensorFlow.js model). */
+export async function weightsAt(path: string): Promise<string> {
+  const inner = join(path, "model.safetensors");
+  return (await stat(inner).catch(() => null))?.isFile() ? inner : path;
+}
 
 function renamed(model: string, tensors: Weights, source: string): Weights {
   const net = nn.skipInit(() => create(model));

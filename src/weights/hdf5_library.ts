@@ -56,15 +56,8 @@ export interface Hdf5Module {
 /** Classes of HDF5's element types (H5T_class_t). */
 export const HDF5_CLASS = { integer: 0, float: 1, string: 3, opaque: 5, compound: 6, enum: 8, vlen: 9 };
 
-/**
- * The library. In Node a fresh one for each file, which may not grow beyond `mostBytes`: what a hostile file does to
- * it ends with it. In a page it is the one that the page offers under the name h5wasm. Throws ThawError without it.
- */
-export async function openLibrary(mostBytes: number): Promise<Hdf5Module> {
-  if (typeof process === "object" && process.versions?.node) {
-    const { freshLibrary } = await import("./hdf5_library.node.ts");
-    return freshLibrary(mostBytes);
-  }
+/** The library that a page offers under the name h5wasm. Throws ThawError without it. */
+export async function pageLibrary(): Promise<Hdf5Module> {
   // A variable, so that no bundler makes the library a part of every page.
   const name = "h5wasm";
   const library = await import(/* @vite-ignore */ name).catch(() => {

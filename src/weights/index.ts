@@ -7,5 +7,6 @@ export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.
 export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
 export { type WriteDict, type WriteEntry, type WriteOptions, writeSafetensors } from "./safetensors_write.ts";
 export type { WeightInput } from "./source.ts";
+export { type Statistics, statistics } from "./statistics.ts";
 export type { Plain, Skipped, WeightData, WeightDType, WeightEntry, Weights } from "./types.ts";
 export { type FileDict, type TensorToWrite, write } from "./write.ts";
