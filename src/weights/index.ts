@@ -2,6 +2,7 @@
 // src/nn and src/models.
 
 export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "../core/half.ts";
+export { hdf5From } from "./hdf5_library.ts";
 export type { FileModel, FilePreprocessing } from "./model_info.ts";
 export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.ts";
 export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
