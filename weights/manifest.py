@@ -79,6 +79,8 @@ CAFFE = {
 TORCH = {**CAFFE, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 del TORCH["order"]
 TF = {**TORCH, "mean": [0.5] * 3, "std": [0.5] * 3}
+# EfficientNet scales and normalises bytes itself.
+BYTES = {**TORCH, "mean": [0] * 3, "std": [1 / 255] * 3}
 
 
 def keras(url, classes, preprocessing, licence, parameters, accuracy, md5=None):
@@ -112,10 +114,10 @@ def keras_entries():
     efficient = "https://storage.googleapis.com/keras-applications/efficientnetb0"
     apache = "Apache-2.0 (Google)"
     yield "keras.efficientnetB0/imagenet", keras(
-        f"{efficient}.h5", 1000, TORCH, apache, 5_330_571, (77.1, 93.3), "902e53a9f72be733fc0bcb005b3ebbac"
+        f"{efficient}.h5", 1000, BYTES, apache, 5_330_571, (77.1, 93.3), "902e53a9f72be733fc0bcb005b3ebbac"
     )
     yield "keras.efficientnetB0/imagenet_notop", keras(
-        f"{efficient}_notop.h5", 0, TORCH, apache, 4_049_571, None, "50bc09e76180e00e4465e1a485ddc09d"
+        f"{efficient}_notop.h5", 0, BYTES, apache, 4_049_571, None, "50bc09e76180e00e4465e1a485ddc09d"
     )
     mobile = f"{KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224"
     yield "keras.mobilenetV2/imagenet", keras(f"{mobile}.h5", 1000, TF, apache, 3_538_984, (71.3, 90.1))

@@ -1,4 +1,5 @@
-// models: architectures by name, spelled as torchvision's (densenet_mini is the project's own).
+// models: architectures by name, spelled as torchvision's (densenet_mini is the project's own;
+// keras.… are Keras' variants).
 
 import { nearest, UsageError } from "../core/error.ts";
 import type { Classifier } from "./classifier.ts";
@@ -17,6 +18,7 @@ import {
   efficientnet_b2,
   efficientnet_b3,
 } from "./efficientnet.ts";
+import * as keras from "./keras/index.ts";
 import { type MobileNetOptions, mobilenet_v2 } from "./mobilenet.ts";
 import { type ResNetOptions, resnet18, resnet34, resnet50 } from "./resnet.ts";
 import { type SqueezeNetOptions, squeezenet1_0, squeezenet1_1 } from "./squeezenet.ts";
@@ -57,6 +59,7 @@ export {
   efficientnet_b1,
   efficientnet_b2,
   efficientnet_b3,
+  keras,
   mobilenet_v2,
   resnet18,
   resnet34,
@@ -105,6 +108,7 @@ const TABLE: Readonly<Record<string, (options?: AnyModelOptions) => Classifier>>
   vgg16_bn,
   vgg19,
   vgg19_bn,
+  ...keras.TABLE,
 };
 
 /** Names of all architectures. */

@@ -27,7 +27,7 @@ const LEAST_MEMORY = 192 * 2 ** 20;
 const MOST_MEMORY = 2 ** 31;
 
 /** Far more than a slow machine needs for a small file, and for a MiB of a large one (the disk is not waited for). */
-const SECONDS = 10;
+const SECONDS = 5;
 const SECONDS_PER_MIB = 0.5;
 
 let thread: Worker | null = null;

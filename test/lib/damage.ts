@@ -1,5 +1,4 @@
-// Damage to weight files at random, and what a reader may make of it: the tests of damaged files and
-// scripts/fuzz_weights.ts share it.
+// Damage to weight files at random, and what a reader may make of it.
 import { DataError } from "../../src/core/error.ts";
 import type { Generator } from "../../src/core/random.ts";
 import * as weights from "../../src/weights/index.ts";
