@@ -158,9 +158,7 @@ describe("weights: a download that breaks off", () => {
     server.answer = (_request, response) => {
       response.writeHead(200, { "content-length": HALF }).end(BODY.subarray(0, HALF));
     };
-    expect(await server.failure()).toMatch(
-      /gave another file than x\/imagenet: 150000 bytes whose SHA-256/,
-    );
+    expect(await server.failure()).toMatch(/gave another file than x\/imagenet: 150000 bytes whose SHA-256/);
   });
 
   it.each(["before its answer", "in its middle"])("because the server falls silent %s", async (when) => {

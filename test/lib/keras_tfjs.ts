@@ -37,7 +37,8 @@ const top = (maps: T, classes: number): T =>
     L.globalAveragePooling2d({}).apply(maps),
   ) as T;
 
-export function vgg16(height: number, width: number, classes: number): Twin {
+/** With its top, or pooled as `include_top=False, pooling="avg"` with a dense layer behind it. */
+export function vgg16(height: number, width: number, classes: number, withTop = true): Twin {
   const input = tf.input({ shape: [height, width, 3] });
   let x: T = input;
   [2, 2, 3, 3, 3].forEach((count, b) => {
@@ -50,6 +51,7 @@ export function vgg16(height: number, width: number, classes: number): Twin {
     x = L.maxPooling2d({ poolSize: 2, strides: 2 }).apply(x) as T;
   });
   const maps = x;
+  if (!withTop) return twin(input, maps, top(maps, classes));
   x = L.flatten().apply(x) as T;
   x = L.dense({ name: "fc1", units: 4096, activation: "relu", ...BLANK }).apply(x) as T;
   x = L.dense({ name: "fc2", units: 4096, activation: "relu", ...BLANK }).apply(x) as T;
