@@ -10,6 +10,14 @@ export {
   UsageError,
 } from "./core/error.ts";
 export * as data from "./data/index.ts";
+export {
+  type Exported,
+  type ExportOptions,
+  exportOnnx,
+  exportTfjs,
+  onnxBytes,
+  tfjsFiles,
+} from "./export/index.ts";
 export * as models from "./models/index.ts";
 export * as nn from "./nn/index.ts";
 export { freeze, Module, unfreeze } from "./nn/index.ts";

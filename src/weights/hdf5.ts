@@ -23,7 +23,8 @@ export interface Hdf5File {
 }
 
 const MAX_DEPTH = 64;
-const MAX_OBJECTS = 200_000;
+/** Groups, datasets and attributes visited: each takes more than 16 bytes of a file whose links form no rings. */
+const mostObjects = (bytes: number): number => Math.min(200_000, 1000 + bytes / 16);
 const MAX_NAME = 4096;
 /** Memory that the library may take beyond what it starts with, for a small file; its own maximum is 2 GiB. */
 const LEAST_MEMORY = 192 * 2 ** 20;
@@ -55,11 +56,15 @@ function within<T>(source: Source, work: () => T): T {
     return work();
   } catch (error) {
     if (error instanceof DataError) throw error;
-    const text = messageOf(error).trim().split("\n")[0] || "its reader gave up";
-    throw source.error(
-      `is a damaged HDF5 file, or one that asks for too much memory (${text.slice(0, 200)})`,
-    );
+    throw source.error(`is a damaged HDF5 file, or one that asks for too much memory (${causeOf(error)})`);
   }
+}
+
+/** The innermost cause of the library's report, which goes from the call down to what failed. */
+function causeOf(error: unknown): string {
+  const text = messageOf(error);
+  const causes = [...text.matchAll(/ in \w+\(\): (.*)/g)];
+  return (causes.at(-1)?.[1] ?? text.trim().split("\n")[0]).slice(0, 200) || "its reader gave up";
 }
 
 function closeQuietly(library: Hdf5Module, id: bigint): void {
@@ -97,8 +102,11 @@ class Reader {
   }
 
   #count(path: string): void {
-    if (++this.#objects > MAX_OBJECTS)
-      throw this.#source.error(`holds more than ${MAX_OBJECTS} objects; refused`);
+    if (++this.#objects > mostObjects(this.#source.bytes.length)) {
+      throw this.#source.error(
+        `lists more than ${this.#objects - 1} objects, more than it can hold; refused`,
+      );
+    }
     if (path.length > MAX_NAME) {
       throw this.#source.error(`holds a name of more than ${MAX_NAME} characters, "${path.slice(0, 40)}…"`);
     }

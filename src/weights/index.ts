@@ -5,7 +5,9 @@ export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "../core/half
 export type { FileModel, FilePreprocessing } from "./model_info.ts";
 export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.ts";
 export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
-export { type WriteDict, type WriteEntry, type WriteOptions, writeSafetensors } from "./safetensors_write.ts";
+export { type WriteOptions, writeSafetensors } from "./safetensors_write.ts";
 export type { WeightInput } from "./source.ts";
+export { type TorchOptions, writeTorch } from "./torch_write.ts";
 export type { Plain, Skipped, WeightData, WeightDType, WeightEntry, Weights } from "./types.ts";
 export { type FileDict, type TensorToWrite, write } from "./write.ts";
+export type { WriteDict, WriteDType, WriteEntry } from "./write_items.ts";

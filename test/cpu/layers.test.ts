@@ -22,6 +22,7 @@ const FLOORS: Record<string, number> = {
   data: 7,
   models: 8,
   train: 9,
+  export: 9,
   cli: 10,
   "index.ts": 10,
 };

@@ -121,7 +121,7 @@ describe("weights: broken archives", () => {
       const files = Object.fromEntries(names.map((n) => [n, one]));
       expect(await failure(zipSync(files)), `${names}`).toMatch(/is a TorchScript archive/);
     }
-    expect(await failure(zipSync({ "model.weights.h5": one }))).toMatch(/is a Keras v3 archive/);
+    expect(await failure(zipSync({ "model.weights.h5": one }))).toMatch(/is a damaged HDF5 file/);
     expect(await failure(zipSync({ "photo.jpg": one }))).toMatch(
       /without data\.pkl.*first member is photo\.jpg/,
     );
@@ -195,7 +195,7 @@ describe("weights: files that are no weights", () => {
     ["a git-annex pointer", utf8("/annex/objects/SHA256E-s3--a.pt\n"), /is a git-annex pointer/],
     ["gzip", bytes(0x1f, 0x8b, 8, 0), /is compressed with gzip/],
     ["a PNG", bytes(0x89, "PNG\r\n", 0x1a, "\n"), /is a PNG picture/],
-    ["HDF5", bytes(0x89, "HDF\r\n", 0x1a, "\n"), /is an HDF5 file/],
+    ["HDF5", bytes(0x89, "HDF\r\n", 0x1a, "\n"), /is a damaged HDF5 file/],
     ["GGUF", bytes("GGUF", 3, 0), /is a GGUF file/],
     ["zeros", new Uint8Array(5000), /begins with zeros \(5000 bytes\)/],
     ["noise", bytes(9, 9, 9, 200, 201), /is no format that Thaw reads .*bytes 09 09 09 c8 c9/],

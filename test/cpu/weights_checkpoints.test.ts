@@ -1,4 +1,4 @@
-// Real checkpoints as people published them, against values read with PyTorch itself (expected.json beside them).
+// Real checkpoints as people published them, against values read with PyTorch and h5py (expected.json beside them).
 // The data lie outside of the repository: ../shared/data, or where THAW_DATA points.
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -42,7 +42,7 @@ const NAMES: Record<string, string> = {
 const all = here
   ? (JSON.parse(readFileSync(join(checkpoints, "expected.json"), "utf8")) as Record<string, File>)
   : {};
-const mine = Object.entries(all).filter(([name]) => /^(pytorch|safetensors)/.test(name));
+const mine = Object.entries(all).filter(([name]) => /^(pytorch|safetensors|keras)/.test(name));
 const good = mine.filter(([, file]) => file.tensors);
 const bad = mine.filter(([, file]) => !file.tensors);
 
@@ -51,6 +51,8 @@ function numbers(entry: weights.WeightEntry): Float64Array {
   const source = entry.dtype === "f16" || entry.dtype === "bf16" ? weights.toFloat32(entry) : entry.data;
   return Float64Array.from(source as ArrayLike<number | bigint>, Number);
 }
+
+const bytesOf = ({ data }: weights.WeightEntry) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
 function compare(name: string, entry: weights.WeightEntry, expected: Expected): void {
   expect(entry.shape, name).toEqual(expected.shape);
@@ -77,7 +79,7 @@ describe.skipIf(!here)(`weights: ${where}`, () => {
     expect(bad.length).toBe(2);
   });
 
-  it.each(good)("reads %s as PyTorch does", async (name, file) => {
+  it.each(good)("reads %s as PyTorch and h5py do", async (name, file) => {
     const { tensors, skipped } = await weights.readCheckpoint(join(checkpoints, name), {
       skipUnsupported: true,
     });
@@ -111,11 +113,39 @@ describe.skipIf(!here)(`weights: ${where}`, () => {
     expect(extras.get("extras/best_top1")).toBe(99.3);
   });
 
-  it("names files of other kinds", async () => {
-    const sentence = (name: string) => weights.read(join(checkpoints, name)).catch((e: Error) => e.message);
-    expect(await sentence("keras-v3/gosolna-mnist-keras3.14.keras")).toMatch(/is a Keras v3 archive/);
-    expect(await sentence("keras-h5/kimthangg-mnist-keras3.5.h5")).toMatch(/is an HDF5 file/);
-    expect(await sentence("onnx/zuramai-mnist.onnx")).toMatch(/is no format that Thaw reads/);
+  it("reads ONNX initialisers: those of a network exported with the .pt beside it are its weights", async () => {
+    const onnx = await weights.read(join(checkpoints, "onnx/yliess86-mnist.onnx"));
+    const half = await weights.read(join(checkpoints, "pytorch-zip/yliess86-mnist-fp16.pt"));
+    expect([...onnx.keys()]).toEqual([...half.keys()]);
+    for (const [name, entry] of onnx) {
+      expect(entry.dtype).toBe("f32");
+      expect(entry.shape, name).toEqual(half.get(name)!.shape);
+      const bits = Uint16Array.from(entry.data as Float32Array, weights.floatToHalf);
+      expect(Buffer.compare(Buffer.from(bits.buffer), bytesOf(half.get(name)!)), name).toBe(0);
+    }
+  });
+
+  it("reads an ONNX file of another writer, and refuses one whose data lie elsewhere", async () => {
+    const { tensors, extras } = await weights.readCheckpoint(join(checkpoints, "onnx/wonnx-opt-mnist.onnx"));
+    const shapes = [...tensors].map(([name, { dtype, shape }]) => `${name} ${dtype}[${shape}]`);
+    expect(shapes.slice(0, 2)).toEqual(["Parameter87 f32[16,8,5,5]", "Parameter5 f32[8,1,5,5]"]);
+    expect(extras.get("producer_name")).toBe("CNTK");
+    await expect(weights.read(join(checkpoints, "onnx/zuramai-mnist.onnx"))).rejects.toThrow(
+      /tensor "conv1\.weight" lies in a file of its own \(external data\), which Thaw does not read/,
+    );
+  });
+
+  it("tells what Keras files say of their networks", async () => {
+    const model = async (name: string) => (await weights.readCheckpoint(join(checkpoints, name))).model;
+    const kind = async (name: string) => {
+      const m = await model(name);
+      return [m?.kerasVersion, m?.config?.["class_name"]];
+    };
+    expect(await kind("keras-h5/jitensinha98-malaria-keras2.2.4.h5")).toEqual(["2.2.4", "Sequential"]);
+    expect(await kind("keras-h5/mdhabibi-malaria-keras2.14.h5")).toEqual(["2.14.0", "Sequential"]);
+    expect(await kind("keras-h5/kimthangg-mnist-keras3.5.h5")).toEqual(["3.5.0", "Sequential"]);
+    expect(await kind("keras-v3/mdhabibi-malaria-gap-keras2.15.keras")).toEqual(["2.15.0", "Functional"]);
+    expect(await kind("keras-v3/gosolna-mnist-keras3.14.keras")).toEqual(["3.14.0", "Sequential"]);
   });
 
   it("writes a safetensors file of the reference library again byte for byte", async () => {
@@ -130,6 +160,8 @@ describe.skipIf(!here)(`weights: ${where}`, () => {
 
 const pretrained = join(root, "weights");
 const squeezenet = join(pretrained, "squeezenet1_1-imagenet");
+/** The backbone with its batch norms' statistics, Dense 100 with bias, Dense 44 without. */
+const TEACHABLE = 410_208 + 1280 * 100 + 100 + 100 * 44;
 const hasWeights = existsSync(squeezenet);
 const whereWeights = hasWeights ? "pretrained weights" : `pretrained weights (not run: no ${pretrained})`;
 
@@ -140,6 +172,8 @@ describe.skipIf(!hasWeights)(`weights: ${whereWeights}`, () => {
     ["mobilenetv2-1.0-torchvision-folded/mobilenetv2-1.0-torchvision-folded.safetensors", 105, 2_207_816],
     ["resnet18-trunk-to-layer3-folded/resnet18-trunk-to-layer3-folded.safetensors", 30, 2_780_544],
     ["squeezenet1_0-torchvision-malaria/squeezenet_e10.pt", 52, 736_450],
+    ["squeezenet1.1-keras-notop-h5/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5", 50, 722_496],
+    ["teachable-machine-mobilenetv2-0.35", 263, TEACHABLE],
   ])("reads %s: %i tensors, %i numbers", async (name, tensors, numbersInAll) => {
     const read = await weights.read(join(pretrained, name));
     expect(read.size).toBe(tensors);
@@ -147,18 +181,26 @@ describe.skipIf(!hasWeights)(`weights: ${whereWeights}`, () => {
     for (const entry of read.values()) expect(weights.toFloat32(entry).every(Number.isFinite)).toBe(true);
   });
 
+  it("tells labels, preprocessing and layers of a Teachable Machine export", async () => {
+    const folder = join(pretrained, "teachable-machine-mobilenetv2-0.35");
+    const { format, model, extras } = await weights.readCheckpoint(join(folder, "model.json"));
+    expect(format).toBe("teachable-machine");
+    expect(model?.labels).toHaveLength(44);
+    expect(model?.labels?.[2]).toBe("Maize Healthy");
+    expect(extras.get("labels")).toEqual(model?.labels);
+    expect(model?.preprocessing).toEqual({
+      ...{ resize: 224, crop: 224, interpolation: "bilinear" },
+      ...{ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+    });
+    expect(model?.config?.["class_name"]).toBe("Sequential");
+  });
+
   it("rounds 1.2 million weights to half precision as NumPy did", async () => {
     const full = await weights.read(join(squeezenet, "squeezenet1_1.safetensors"));
     const half = await weights.read(join(squeezenet, "squeezenet1_1.fp16.safetensors"));
     for (const [name, entry] of full) {
       const bits = Uint16Array.from(entry.data as Float32Array, weights.floatToHalf);
-      expect(
-        Buffer.compare(
-          Buffer.from(bits.buffer),
-          Buffer.from((half.get(name)!.data as Uint16Array).slice().buffer),
-        ),
-        name,
-      ).toBe(0);
+      expect(Buffer.compare(Buffer.from(bits.buffer), bytesOf(half.get(name)!)), name).toBe(0);
     }
   });
 });
