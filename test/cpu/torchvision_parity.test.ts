@@ -1,9 +1,9 @@
-// Parity with torchvision in float64 on both sides, where no decision hangs on rounding: logits, loss, all gradients and
-// running statistics within 1e-6 (results are read as f32; the fixture's tables are f32). By default MobileNetV2 and
-// EfficientNet-B0, whose float32 gradients are the least certain in train mode; all others with THAW_TEST=all.
+// Parity with torchvision in float64 on both sides, where no decision hangs on rounding: on ordinary weights logits, loss,
+// all gradients and running statistics within 1e-6 (results are read as f32; the fixture's tables are f32). By default
+// MobileNetV2 and EfficientNet-B0, whose float32 gradients are the least certain; all others with THAW_TEST=all.
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
-import { ARCHITECTURES, CASES, compare, labelOf } from "../lib/torchvision_fixture.ts";
+import { ARCHITECTURES, compare, labelOf, parityCases } from "../lib/torchvision_fixture.ts";
 
 const all = process.env.THAW_TEST === "all";
 const USUAL = ["efficientnet_b0", "mobilenet_v2"];
@@ -12,6 +12,6 @@ beforeAll(() => init({ device: "cpu" }));
 afterAll(close);
 
 describe.each(ARCHITECTURES.filter((name) => all || USUAL.includes(name)))("%s", (name) => {
-  const own = CASES.filter((c) => all || (c.train && c.shape[0] === 2));
-  it.each(own.map((c) => [labelOf(c), c] as const))("%s", (_, c) => compare(name, c, 1e-6, 0));
+  const cases = parityCases(!all, false);
+  it.each(cases.map((c) => [labelOf(c), c] as const))("%s", (_, c) => compare(name, c, 1e-6, 0));
 });
