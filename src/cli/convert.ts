@@ -2,6 +2,7 @@
 // operations, to ONNX or TensorFlow.js.
 
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { DataError, UsageError } from "../core/error.ts";
 import { create, keras } from "../models/index.ts";
 import { fromKeras, hasKerasNames } from "../models/keras/names.ts";
@@ -56,7 +57,7 @@ export const convert = command({
   usage: "IN OUT [options]",
   about:
     "a weight file, or a run's folder, to .safetensors or .pth; a whole network to .onnx or TensorFlow.js",
-  more: "IN is a file of weights, of any kind that Thaw reads, or a run's folder. The end of OUT says what is written:\n  .safetensors, .pth, .pt   named weights\n  .onnx                     a whole network: a run, a Teachable Machine export, or weights and --model\n  FOLDER/model.json         the same as a TensorFlow.js layers model, weights beside it",
+  more: "IN is a file, a zip, the folder or model.json of a TensorFlow.js model, or a run's folder; its content tells what it is. The end of OUT says what is written:\n  .safetensors, .pth, .pt   named weights\n  .onnx                     a whole network: a run, a Teachable Machine export, or weights and --model\n  FOLDER/model.json         the same as a TensorFlow.js layers model, weights beside it",
   options: OPTIONS,
   arguments: { least: 2, most: 2 },
   async run({ values, positionals: [from, to], out }) {
@@ -79,6 +80,10 @@ export const convert = command({
 const has = async (folder: string, file: string) =>
   (await stat(`${folder}/${file}`).catch(() => null))?.isFile() ?? false;
 
+/** The weights of a run's folder; any other path as it is (a folder may be a TensorFlow.js model). */
+export const weightsAt = async (path: string): Promise<string> =>
+  (await has(path, "model.safetensors")) ? join(path, "model.safetensors") : path;
+
 /** Reads a weight file, and tells what was left out or is strange. Throws DataError for one without tensors. */
 async function readTold(path: string, values: Given, out: Output): Promise<Checkpoint> {
   const read = await readCheckpoint(path, { skipUnsupported: values["skip-unsupported"] });
@@ -90,7 +95,7 @@ async function readTold(path: string, values: Given, out: Output): Promise<Check
 }
 
 async function convertWeights(from: string, to: string, values: Given, out: Output): Promise<void> {
-  const path = (await has(from, "model.safetensors")) ? `${from}/model.safetensors` : from;
+  const path = await weightsAt(from);
   const { format, tensors, skipped, foreign } = await readTold(path, values, out);
   const named = values.model === undefined ? tensors : renamed(values.model, tensors, path);
   const dtype = dtypeOf(values);

@@ -4,7 +4,7 @@ import { open, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf, ThawError, UsageError } from "../core/error.ts";
 import { pictureFiles } from "../data/index.ts";
-import { loadRun, type Prediction } from "../train/index.ts";
+import { loadClassifier, type Prediction } from "../train/index.ts";
 import type { Options } from "./args.ts";
 import { command } from "./command.ts";
 import { type Output, percent, plural } from "./output.ts";
@@ -30,7 +30,8 @@ interface Row {
 export const prediction = command({
   name: "predict",
   usage: "RUN IMAGE… [options]",
-  about: "the likeliest classes of pictures, or of all pictures below a folder as CSV",
+  about:
+    "the likeliest classes of pictures, or of all pictures below a folder as CSV; RUN may be a Teachable Machine export",
   options: OPTIONS,
   arguments: { least: 2, most: Number.POSITIVE_INFINITY },
   async run({ values, positionals: [path, ...images], out, signal }) {
@@ -41,7 +42,7 @@ export const prediction = command({
     if (csv !== undefined) await checkWritable(csv);
     const asTable = csv !== undefined || (folders > 0 && !out.json);
     const asLines = out.json || !asTable;
-    const run = await loadRun(path);
+    const run = await loadClassifier(path);
     const most = (usual: number) => Math.min(values.top ?? usual, run.classes.length);
     const rows: Row[] = [];
     let failed = 0;

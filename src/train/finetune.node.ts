@@ -10,6 +10,7 @@ import { type Division, divide } from "./division.node.ts";
 import type { FinetuneEvent, FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 import { fit } from "./fit.ts";
 import { checkPatience, type FitResult } from "./fit_options.ts";
+import { impliedModel } from "./model_file.node.ts";
 import { buildNetwork, type PreparedNetwork } from "./network.ts";
 import { openRun, scheduleOf } from "./open_run.node.ts";
 import { hasImagenet, openPretrained } from "./pretrained.node.ts";
@@ -66,7 +67,8 @@ async function startOf(
   tell: (event: FinetuneEvent) => void,
 ): Promise<Start> {
   const { epochs, patience, checkpointSeconds, strict, ...rest } = options;
-  const { out, resume, signal, cacheBytes, onEvent, ...given } = rest;
+  const { out, resume, signal, cacheBytes, onEvent, ...asGiven } = rest;
+  const given = { ...asGiven, model: asGiven.model ?? (await impliedModel(asGiven.weights)) };
   const asked = scheduleOf(options, null);
   const { folder, begun, checkpoint } = await openRun(
     dir,

@@ -6,14 +6,15 @@ export { fit } from "./fit.ts";
 export type { FitEvent, FitOptions, FitResult } from "./fit_options.ts";
 export { parseHead, replaceHead } from "./head.ts";
 export { buildNetwork, type NetworkOptions, type Pretrained } from "./network.ts";
-export { applyPolicy, checkPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
 export {
+  type ClassifierParts,
   type ClassProbability,
   type ImageInput,
-  loadRun,
+  PictureClassifier,
   type Prediction,
-  type RunClassifier,
-} from "./run.ts";
+} from "./picture_classifier.ts";
+export { applyPolicy, checkPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
+export { loadRun, type RunClassifier } from "./run.ts";
 export type { RunInfo, RunOptions } from "./run_info.ts";
 export { TRAINED, type Trained } from "./sample_step.ts";
 export {
@@ -47,6 +48,7 @@ export {
   trainStep,
 } from "./steps.ts";
 export { checkImageSize, type LayerRow, type NetworkSummary, summary } from "./summary.ts";
+export { loadClassifier } from "./teachable.ts";
 export {
   checkTuneOptions,
   type StepName,

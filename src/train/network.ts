@@ -1,8 +1,10 @@
 // The network of a run: an architecture by name, weights read from a file, a fresh head, what is frozen.
 
 import { DataError } from "../core/error.ts";
-import { type Classifier, create, freshName, list, type Preprocessing } from "../models/index.ts";
-import { init, type StateInput } from "../nn/index.ts";
+import { toFloat32 } from "../core/half.ts";
+import { type Classifier, create, freshName, lastLayer, list, type Preprocessing } from "../models/index.ts";
+import { init, type StateEntry, type StateInput } from "../nn/index.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { replaceHead } from "./head.ts";
 import { applyPolicy, type FreezePolicy, type FreezeReport } from "./policy.ts";
 
@@ -48,22 +50,46 @@ function build(options: NetworkOptions): ReturnType<typeof buildNetwork> {
   const keep = options.head === "keep";
   const head = keep ? (weights?.head ?? "linear") : options.head;
   const model = weights ? init.skipInit(() => create(options.model)) : create(options.model);
-  if (keep) {
-    checkSameClasses(classes, weights);
-    replaceHead(model, head, classes.length);
-  }
-  if (weights) loadPretrained(model, weights, keep ? null : head);
+  const from = keep ? keptHead(classes, weights) : null;
+  if (keep) replaceHead(model, head, classes.length);
+  if (weights) loadPretrained(model, from ? inOrder(model, weights, from) : weights, keep ? null : head);
   if (!keep) replaceHead(model, head, classes.length);
   return { model, head, report: applyPolicy(model, policy) };
 }
 
-function checkSameClasses(classes: readonly string[], weights: Pretrained | undefined): void {
+/**
+ * Where each class of the pictures stands among those that a kept head knows; null where it names none. Throws DataError
+ * unless they are the same but for their order and for space around them.
+ */
+function keptHead(classes: readonly string[], weights: Pretrained | undefined): number[] | null {
   if (!weights) throw new DataError("head keep needs weights to keep it from");
-  const own = weights.classes;
-  if (own && own.join("\n") !== classes.join("\n"))
-    throw new DataError(
-      `head keep: ${weights.source} knows the classes ${own.join(", ")}, the pictures are of ${classes.join(", ")}`,
-    );
+  const own = weights.classes?.map((c) => c.trim());
+  if (!own) return null;
+  const from = classes.map((c) => own.indexOf(c.trim()));
+  if (own.length === classes.length && new Set(from).size === own.length && !from.includes(-1)) return from;
+  throw new DataError(
+    `head keep: ${weights.source} knows the classes ${own.join(", ")}, the pictures are of ${classes.join(", ")}`,
+  );
+}
+
+/** The weights with the rows of the last layer in the order `from`. */
+function inOrder(model: Classifier, weights: Pretrained, from: readonly number[]): Pretrained {
+  if (from.every((f, i) => f === i)) return weights;
+  const { name } = lastLayer(model);
+  const { dict } = weights;
+  const entries = dict instanceof Map ? [...dict] : Object.entries(dict);
+  const moved = entries.map(([key, e]): [string, Tensor | StateEntry] => {
+    if (!key.startsWith(`${name}.`) || e instanceof Tensor || e.shape[0] !== from.length) return [key, e];
+    const row = e.data.length / from.length;
+    const data = toFloat32(e);
+    const rows = from.map((f) => data.subarray(f * row, (f + 1) * row));
+    const out = new Float32Array(data.length);
+    rows.forEach((r, i) => {
+      out.set(r, i * row);
+    });
+    return [key, { shape: e.shape, dtype: "f32", data: out }];
+  });
+  return { ...weights, dict: new Map(moved) };
 }
 
 /** What a fresh head leaves out of the weights: for `linear` the last layer, if others of the head are to be loaded. */

@@ -3,10 +3,12 @@
 
 import { stat } from "node:fs/promises";
 import { DataError, nearest } from "../core/error.ts";
-import { read } from "../weights/index.ts";
+import { read, readCheckpoint } from "../weights/index.ts";
 import { findKnown, type KnownWeights, manifest, openKnown } from "../weights/known.node.ts";
+import { isModelFile } from "./model_file.node.ts";
 import type { Pretrained } from "./network.ts";
 import { RunFolder } from "./run_folder.node.ts";
+import { teachableOf } from "./teachable.ts";
 
 const knownName = (model: string) => `${model}/imagenet`;
 
@@ -24,6 +26,15 @@ export async function hasImagenet(model: string): Promise<{ present: boolean; pa
 async function openEntry(name: string, entry: KnownWeights): Promise<Pretrained> {
   const path = await openKnown(name, entry);
   return { dict: await read(path), source: path, preprocessing: entry.preprocessing };
+}
+
+/** A weight file; of a Teachable Machine export the head, classes and preprocessing, too. */
+async function openFile(path: string): Promise<Pretrained> {
+  const checkpoint = await readCheckpoint(path);
+  const machine = teachableOf(checkpoint, path);
+  if (!machine) return { dict: checkpoint.tensors, source: path };
+  const { state: dict, head, classes, preprocessing } = machine;
+  return { dict, source: path, head, classes, preprocessing };
 }
 
 /**
@@ -45,7 +56,7 @@ export async function openPretrained(weights: string, model: string): Promise<Pr
     const instead = near ? `; did you mean ${near}?` : " (or write none, or imagenet)";
     throw new DataError(`weights ${weights}: there is no such file${instead}`);
   }
-  if (!found.isDirectory()) return { dict: await read(weights), source: weights };
+  if (await isModelFile(weights)) return openFile(weights);
   const folder = new RunFolder(weights);
   const { model: own, classes, preprocessing } = await folder.readInfo();
   return { dict: await folder.readModel(), source: weights, head: own.head, classes, preprocessing };

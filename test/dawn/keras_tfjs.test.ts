@@ -1,7 +1,9 @@
 // Keras' networks against the same networks built of TensorFlow.js' layers on its CPU backend, with the same weights
 // given by the file's own names in the file's layouts: maps, logits, loss, gradients, running statistics, at even and odd
 // picture sizes, where TensorFlow's paddings differ. Batch norms lie at ±6 (of ReLU6, half as wide at ±3), so that no
-// ReLU hangs on rounding (DESIGN §7); both sides are float32, so that the bound is 3e-4 of a tensor's norm.
+// ReLU hangs on rounding (DESIGN §7): within 3e-4 of a tensor's norm, or, in training, ten times what TensorFlow.js is off
+// from itself with the pictures in the other order. Whole networks in training, and VGG16 with its top, which take
+// minutes, run with THAW_TEST=all.
 //
 // Frozen batch norms: Keras runs those of a frozen layer on running statistics, TensorFlow.js does not. So the open last
 // block is compared with everything on running statistics (`training: false`), which is Keras' way to fine-tune.
@@ -48,6 +50,15 @@ interface Case {
 const SIX = { gain: 1, bias: 6 };
 
 const CASES: Record<string, Case> = {
+  vgg16_notop: {
+    name: "keras.vgg16_notop",
+    twin: (h, w) => twins.vgg16(h, w, CLASSES, false),
+    model: () => models.keras.vgg16({ numClasses: CLASSES, includeTop: false }),
+    weights: SIX,
+    scale: 100,
+    last: /^(block5|predictions)/,
+    block: "block5",
+  },
   vgg16: {
     name: "keras.vgg16",
     twin: (h, w) => twins.vgg16(h, w, CLASSES),
@@ -107,7 +118,7 @@ const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
 /** A step of ours: the same numbers as `run` gives, gradients by state-dict name. */
 async function step(model: models.keras.KerasModel, x: Tensor, y: Int32Array) {
   const maps = model.trunk.forward(x);
-  const logits = model.forward(x);
+  const logits = model.head.forward(model.pool(maps));
   const loss = nn.functional.crossEntropy(logits, tensor(y));
   loss.backward();
   const grads = new Map<string, Float32Array>();
@@ -119,12 +130,14 @@ async function step(model: models.keras.KerasModel, x: Tensor, y: Int32Array) {
 /** A file's tensors by our names, in our layouts. */
 const ours = (model: models.keras.KerasModel, file: ReadonlyMap<string, FileEntry>) => fromKeras(model, file);
 
+/** `again`: the same by TensorFlow.js in another order of summing, which tells how far float32 carries. */
 async function compare(
   what: string,
   model: models.keras.KerasModel,
   theirs: Outcome,
   x: Tensor,
   y: Int32Array,
+  again: Outcome = theirs,
 ): Promise<void> {
   const got = await step(model, x, y);
   const maps = apart(got.maps, theirs.maps) / norm(theirs.maps);
@@ -133,19 +146,22 @@ async function compare(
   expect([...got.grads.keys()].sort()).toEqual([...wanted.keys()].sort());
   const norms = new Map([...wanted].map(([k, e]) => [k, norm(e.data as Float32Array)]));
   const largest = Math.max(...norms.values());
-  let worst = { name: "", off: 0 };
+  const others = ours(model, again.grads);
+  let worst = { name: "", off: 0, excess: 0 };
   for (const [name, e] of wanted) {
     const scale = Math.max(norms.get(name) as number, 1e-4 * largest);
+    const own = apart((others.get(name) as FileEntry).data, e.data as Float32Array) / scale;
     const off = apart(got.grads.get(name) as Float32Array, e.data as Float32Array) / scale;
-    if (off > worst.off) worst = { name, off };
+    const excess = off / Math.max(LIMIT, 10 * own);
+    if (excess >= worst.excess) worst = { name, off, excess };
   }
   console.log(
-    `${what}: maps ${maps.toExponential(1)}, logits ${logits.toExponential(1)}, ${wanted.size} gradients, worst ${worst.name} ${worst.off.toExponential(1)}`,
+    `${what}: maps ${maps.toExponential(1)}, logits ${logits.toExponential(1)}, ${wanted.size} gradients, worst ${worst.name} ${worst.off.toExponential(1)} (${worst.excess.toFixed(2)} of its bound)`,
   );
   expect(maps, "maps").toBeLessThan(LIMIT);
   expect(logits, "logits").toBeLessThan(LIMIT);
   expect(Math.abs(got.loss - theirs.loss) / theirs.loss, "loss").toBeLessThan(LIMIT);
-  expect(worst.off, `gradient of ${worst.name}`).toBeLessThan(LIMIT);
+  expect(worst.excess, `gradient of ${worst.name} is off by ${worst.off}`).toBeLessThan(1);
 }
 
 /** Everything on running statistics; the last block and the head train. */
@@ -178,7 +194,10 @@ async function training(c: Case, h: number, w: number): Promise<void> {
   for (const m of [model.head, ...model.trunk]) m.training = false;
   for (const m of model.head.children) m.training = false;
   const outcome = run(twin, theirs, y, { training: true, open: () => true });
-  await compare(`${c.name} ${h}×${w}, training`, model, outcome, x, y);
+  // The pictures in the other order: the same sums but for their rounding.
+  setWeights(twin, SEED, c.weights);
+  const again = run(twin, theirs.reverse(0), y.slice().reverse(), { training: true, open: () => true });
+  await compare(`${c.name} ${h}×${w}, training`, model, outcome, x, y, again);
   await compareStatistics(model, twin, file, outcome);
 }
 
@@ -219,9 +238,18 @@ const withStatistics = (file: Map<string, FileEntry>) =>
     ["normalization/count", { shape: [], dtype: "f32" as const, data: Float32Array.of(0) }],
   ]);
 
-describe.each(Object.keys(CASES))("%s", (key) => {
+const ALL = process.env.THAW_TEST === "all";
+
+describe.each(["vgg16_notop", "mobilenetV2", "densenet121", "efficientnetB0"])("%s", (key) => {
   const c = CASES[key];
-  it("on running statistics, its last block and head open", () => lastBlock(c, 64, 64));
-  it.skipIf(key === "vgg16")("at an odd size", () => lastBlock(c, 75, 97));
-  it.skipIf(key === "vgg16")("in training", () => training(c, 64, 64));
+  const side = key === "vgg16_notop" ? 32 : 64;
+  it("on running statistics, its last block and head open", () => lastBlock(c, side, side));
+  it.skipIf(!ALL && key !== "mobilenetV2" && key !== "efficientnetB0")("at an odd size", () =>
+    lastBlock(c, 75, 97),
+  );
+  it.skipIf(key === "vgg16_notop" || (!ALL && key !== "mobilenetV2"))("in training", () =>
+    training(c, 64, 64),
+  );
 });
+
+it.skipIf(!ALL)("vgg16 with its top", () => lastBlock(CASES.vgg16, 64, 64));

@@ -19,7 +19,8 @@ const BLANK = { kernelInitializer: "zeros", depthwiseInitializer: "zeros" } as c
 const conv = (x: T, name: string, filters: number, kernelSize: number, more: object = {}): T =>
   L.conv2d({ name, filters, kernelSize, useBias: false, ...BLANK, ...more }).apply(x) as T;
 const bn = (x: T, name: string, more: object): T => L.batchNormalization({ name, ...more }).apply(x) as T;
-const act = (x: T, activation: "relu" | "swish" | "relu6"): T => L.activation({ activation }).apply(x) as T;
+const act = (x: T, activation: "relu" | "swish" | "relu6", name?: string): T =>
+  L.activation({ activation, name }).apply(x) as T;
 const pad = (x: T, padding: [[number, number], [number, number]]): T =>
   L.zeroPadding2d({ padding }).apply(x) as T;
 
@@ -37,7 +38,8 @@ const top = (maps: T, classes: number): T =>
     L.globalAveragePooling2d({}).apply(maps),
   ) as T;
 
-export function vgg16(height: number, width: number, classes: number): Twin {
+/** With its top, or pooled as `include_top=False, pooling="avg"` with a dense layer behind it. */
+export function vgg16(height: number, width: number, classes: number, withTop = true): Twin {
   const input = tf.input({ shape: [height, width, 3] });
   let x: T = input;
   [2, 2, 3, 3, 3].forEach((count, b) => {
@@ -50,6 +52,7 @@ export function vgg16(height: number, width: number, classes: number): Twin {
     x = L.maxPooling2d({ poolSize: 2, strides: 2 }).apply(x) as T;
   });
   const maps = x;
+  if (!withTop) return twin(input, maps, top(maps, classes));
   x = L.flatten().apply(x) as T;
   x = L.dense({ name: "fc1", units: 4096, activation: "relu", ...BLANK }).apply(x) as T;
   x = L.dense({ name: "fc2", units: 4096, activation: "relu", ...BLANK }).apply(x) as T;
@@ -94,7 +97,7 @@ export function mobilenetV2(height: number, width: number, classes: number, alph
     block(f, [1, 3, 6, 13].includes(id) ? 2 : 1, id);
   });
   x = conv(x, "Conv_1", alpha > 1 ? divisible(1280 * alpha) : 1280, 1);
-  x = act(bn(x, "Conv_1_bn", norm), "relu6");
+  x = act(bn(x, "Conv_1_bn", norm), "relu6", "out_relu");
   return twin(input, x, top(x, classes));
 }
 

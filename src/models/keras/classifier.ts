@@ -104,8 +104,8 @@ export class KerasModel extends nn.Module implements Classifier {
     return this.classifier.forward(this.pool(this.features.forward(x)));
   }
 
-  /** The trunk's maps [N, C, h, w] as the head takes them. */
-  private pool(maps: Tensor): Tensor {
+  /** The trunk's maps [N, C, h, w] as the head takes them: pooled [N, C], flattened [N, C·h·w], or as they are. */
+  pool(maps: Tensor): Tensor {
     if (this.pooling === null) return maps;
     if (this.pooling === "max") return maps.amax([2, 3]);
     if (this.pooling === "avg") return nn.functional.adaptiveAvgPool2d(maps, 1).flatten(1);

@@ -28,6 +28,8 @@ export interface TeachableMachineFiles {
 /** A trained classifier with all that predicting and going on from it takes. */
 export interface TeachableMachine {
   readonly model: KerasModel;
+  /** Its weights by state-dict names, in PyTorch's layouts. */
+  readonly state: ReadonlyMap<string, nn.StateEntry>;
   /** The head as `thaw finetune --head` spells it: "mlp:100". */
   readonly head: string;
   readonly classes: readonly string[];
@@ -56,10 +58,11 @@ export function teachableMachine(files: TeachableMachineFiles): TeachableMachine
   model.head = nn.init.skipInit(() => makeHead(head.parts, model.numFeatures));
   const dense = new Map(head.dense.map((d) => [d.name, d]));
   const { own, rest } = divided(weights, dense);
-  model.loadStateDict(new Map([...fromKeras(model, rest, source), ...own]), { source });
+  const state = new Map([...fromKeras(model, rest, source), ...own]);
+  model.loadStateDict(state, { source });
   const side = files.imageSize ?? sideOf(backbone);
   const preprocessing = { ...MINUS_ONE_TO_ONE, resize: side, crop: side };
-  return { model: model.eval(), head: head.spec, classes: [...labels], preprocessing };
+  return { model: model.eval(), state, head: head.spec, classes: [...labels], preprocessing };
 }
 
 interface Dense {
