@@ -102,7 +102,8 @@ export async function tfjsFiles(
 
 /**
  * Writes a network into the folder `folder` as a TensorFlow.js layers model (Node only), for
- * `tf.loadLayersModel(".../model.json")`: its forward in eval mode, with the weights of now. Throws UsageError for what
+ * `tf.loadLayersModel(".../model.json")`: its forward in eval mode, with the weights of now. A model that was there
+ * before is replaced, its shards removed. Throws UsageError for what
  * layers cannot say, DataError where the disk refuses.
  */
 export async function exportTfjs(
@@ -116,4 +117,6 @@ export async function exportTfjs(
   const files = await tfjsFiles(model, options);
   await makeFolder(target, "the model's folder");
   for (const [name, bytes] of files) await replaceFile(`${target}/${name}`, [bytes]);
+  const { removeOldShards } = await import("./shards.node.ts");
+  await removeOldShards(target, new Set(files.keys()));
 }

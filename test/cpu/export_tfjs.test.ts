@@ -1,6 +1,6 @@
 // Whole networks as TensorFlow.js layers models, loaded by tf.loadLayersModel over HTTP as a page does, on its CPU
 // backend: it gives what Thaw's float64 interpreter gives. Networks: every layer and operation that layers can say.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -81,7 +81,7 @@ describe("TensorFlow.js layers", () => {
     },
   );
 
-  it("densenet121 at an odd size, its weights in shards of 4 MiB, from the disk", async () => {
+  it("densenet121 at an odd size, its weights in shards of 4 MiB, from the disk; what replaces it leaves none of them", async () => {
     const net = draw(models.densenet121({ numClasses: 10 }), 1);
     // Weights that are drawn without regard to the fan would overflow in 121 layers.
     for (const m of net.modules()) if (m instanceof nn.Conv2d) nn.init.kaimingNormal(m.weight);
@@ -95,6 +95,13 @@ describe("TensorFlow.js layers", () => {
       const sizes = names.filter((n) => n.endsWith(".bin")).map((n) => made.get(n)?.length ?? 0);
       expect(sizes.length).toBe(7);
       expect(Math.max(...sizes)).toBe(4 * 2 ** 20);
+      writeFileSync(join(folder, "a/b/group1-shard1.bin"), "someone else's");
+      await exportTfjs(join(folder, "a/b"), models.densenet_mini());
+      expect(readdirSync(join(folder, "a/b")).sort()).toEqual([
+        "group1-shard1.bin",
+        "group1-shard1of1.bin",
+        "model.json",
+      ]);
       const x = inputOf({ inputShape: [3, 45, 33] }, 2);
       const theirs = await runTfjs(made, x, [2, 3, 45, 33]);
       expectClose(theirs.data, (await ours(net, x, [2, 3, 45, 33])).data);

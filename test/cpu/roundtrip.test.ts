@@ -44,6 +44,9 @@ const REST = [
 ] as const;
 const ARCHITECTURES = process.env.THAW_TEST === "all" ? [...FEW, ...REST] : FEW;
 
+/** Milliseconds: VGG has half a gigabyte of weights. */
+const LIMIT = 600_000;
+
 describe.skipIf(!torch)(`round trips${noTorch}`, () => {
   describe.each(ARCHITECTURES)("%s", (name, side) => {
     const shape = [2, 3, side, side];
@@ -52,46 +55,58 @@ describe.skipIf(!torch)(`round trips${noTorch}`, () => {
       python("make", name, folder, String(side));
       model = nn.init.skipInit(() => models.create(name, { numClasses: 10 }));
       model.loadStateDict(await weights.read(at("model.pth")));
-    }, 120_000);
+    }, LIMIT);
 
-    it(".pth and .safetensors load strictly in torchvision and give the same bits, f32 and f16", async () => {
-      const state = await weights.read(at("model.pth"));
-      const files = ["pth", "safetensors"].flatMap((end) => [`full.${end}`, `half.${end}`]);
-      for (const file of files)
-        await weights.write(at(file), state, file.startsWith("half") ? { dtype: "f16" } : {});
-      await weights.write(at("model-state.pth"), model.stateDict());
-      const all = [...files, "model-state.pth"];
-      const lines = python("check", name, folder, ...all.map(at)).split("\n");
-      expect(lines).toEqual(all.map((f) => `${f} ${f.startsWith("half") ? "f16" : "f32"}`));
-    });
+    it(
+      ".pth and .safetensors load strictly in torchvision and give the same bits, f32 and f16",
+      async () => {
+        const state = await weights.read(at("model.pth"));
+        const files = ["pth", "safetensors"].flatMap((end) => [`full.${end}`, `half.${end}`]);
+        for (const file of files)
+          await weights.write(at(file), state, file.startsWith("half") ? { dtype: "f16" } : {});
+        await weights.write(at("model-state.pth"), model.stateDict());
+        const all = [...files, "model-state.pth"];
+        const lines = python("check", name, folder, ...all.map(at)).split("\n");
+        expect(lines).toEqual(all.map((f) => `${f} ${f.startsWith("half") ? "f16" : "f32"}`));
+      },
+      LIMIT,
+    );
 
-    it("ONNX gives the same logits, f32 and f16, and loads back into Thaw", async () => {
-      const options = { inputShape: shape.slice(1) };
-      const full = await onnxBytes(model, options);
-      const { opset, tensors } = checkOnnx(full);
-      expect(opset).toBe(17);
-      expectClose((await runOnnx(full, floats("x.f32"), shape)).data, floats("logits.f32"));
-      const half = await onnxBytes(model, { ...options, dtype: "f16" });
-      checkOnnx(half);
-      expectClose((await runOnnx(half, floats("x.f32"), shape)).data, floats("logits16.f32"));
-      const { missing, unexpected } = nn.init
-        .skipInit(() => models.create(name, { numClasses: 10 }))
-        .loadStateDict(await weights.read(full));
-      expect([missing, unexpected]).toEqual([[], []]);
-      expect(tensors.size).toBe((await weights.read(full)).size);
-    });
+    it(
+      "ONNX gives the same logits, f32 and f16, and loads back into Thaw",
+      async () => {
+        const options = { inputShape: shape.slice(1) };
+        const full = await onnxBytes(model, options);
+        const { opset, tensors } = checkOnnx(full);
+        expect(opset).toBe(17);
+        expectClose((await runOnnx(full, floats("x.f32"), shape)).data, floats("logits.f32"));
+        const half = await onnxBytes(model, { ...options, dtype: "f16" });
+        checkOnnx(half);
+        expectClose((await runOnnx(half, floats("x.f32"), shape)).data, floats("logits16.f32"));
+        const { missing, unexpected } = nn.init
+          .skipInit(() => models.create(name, { numClasses: 10 }))
+          .loadStateDict(await weights.read(full));
+        expect([missing, unexpected]).toEqual([[], []]);
+        expect(tensors.size).toBe((await weights.read(full)).size);
+      },
+      LIMIT,
+    );
 
-    it("TensorFlow.js gives the same logits, f32 and f16", async () => {
-      const options = { inputShape: shape.slice(1) };
-      const full = await runTfjs(await tfjsFiles(model, options), floats("x.f32"), shape);
-      expectClose(full.data, floats("logits.f32"));
-      const half = await runTfjs(
-        await tfjsFiles(model, { ...options, dtype: "f16" }),
-        floats("x.f32"),
-        shape,
-      );
-      expectClose(half.data, floats("logits16.f32"));
-    });
+    it(
+      "TensorFlow.js gives the same logits, f32 and f16",
+      async () => {
+        const options = { inputShape: shape.slice(1) };
+        const full = await runTfjs(await tfjsFiles(model, options), floats("x.f32"), shape);
+        expectClose(full.data, floats("logits.f32"));
+        const half = await runTfjs(
+          await tfjsFiles(model, { ...options, dtype: "f16" }),
+          floats("x.f32"),
+          shape,
+        );
+        expectClose(half.data, floats("logits16.f32"));
+      },
+      LIMIT,
+    );
   });
 });
 
