@@ -142,10 +142,11 @@ function renamed(model: string, tensors: Weights, source: string): Weights {
     return own as Weights;
   }
   const stripped = stripNames(tensors) as Weights;
+  const all = new Set(stripped.keys());
   const out: Weights = new Map();
   const from = new Map<string, string>();
   for (const [name, entry] of stripped) {
-    const own = net.renameKey(name);
+    const own = net.renameKey(name, all);
     const other = from.get(own);
     if (other !== undefined)
       throw new DataError(

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
 import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 import { convNorm, heConvolutions, makeDivisible } from "./conv_norm.ts";
+import { efficientnetFromTimm, isTimm } from "./foreign_names.ts";
 
 /** Expansion, kernel, stride of the first block, channels, blocks of B0. */
 const STAGES = [
@@ -142,6 +143,11 @@ export class EfficientNet extends nn.Module implements Classifier {
     nn.init.uniform(last.weight, -bound, bound);
     if (last.bias) nn.init.zeros(last.bias);
     ownHead(this);
+  }
+
+  /** timm's names, where all are timm's. */
+  override renameKey(name: string, all: ReadonlySet<string>): string {
+    return isTimm(all) ? efficientnetFromTimm(name) : name;
   }
 
   get trunk(): nn.Sequential {

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
 import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 import { convNorm, heConvolutions, makeDivisible } from "./conv_norm.ts";
+import { isTimm, mobilenetFromTimm } from "./foreign_names.ts";
 
 /** Expansion, channels, blocks, stride of the first block. */
 const STAGES = [
@@ -82,6 +83,11 @@ export class MobileNetV2 extends nn.Module implements Classifier {
     nn.init.normal(last.weight, 0, 0.01);
     if (last.bias) nn.init.zeros(last.bias);
     ownHead(this);
+  }
+
+  /** timm's names, where all are timm's. */
+  override renameKey(name: string, all: ReadonlySet<string>): string {
+    return isTimm(all) ? mobilenetFromTimm(name) : name;
   }
 
   get trunk(): nn.Sequential {

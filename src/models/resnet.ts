@@ -7,6 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { build, type ModelOptions } from "./build.ts";
 import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 import { heConvolutions } from "./conv_norm.ts";
+import { isHuggingFaceResNet, resnetFromHuggingFace } from "./foreign_names.ts";
 
 const conv3x3 = (inputs: number, outputs: number, stride = 1) =>
   new nn.Conv2d(inputs, outputs, 3, { stride, padding: 1, bias: false });
@@ -140,6 +141,11 @@ export class ResNet extends nn.Module implements Classifier {
         if ((m instanceof BasicBlock || m instanceof Bottleneck) && m.lastNorm.weight)
           nn.init.zeros(m.lastNorm.weight);
     ownHead(this);
+  }
+
+  /** Hugging Face's names, where all are theirs. */
+  override renameKey(name: string, all: ReadonlySet<string>): string {
+    return isHuggingFaceResNet(all) ? resnetFromHuggingFace(name) : name;
   }
 
   /** A view: torchvision's ResNet has no module for it. */

@@ -166,8 +166,8 @@ export abstract class Module {
     return loadState(this, dict, options);
   }
 
-  /** Old or foreign state-dict names → this architecture's; models override it. */
-  renameKey(name: string): string {
+  /** Old or foreign state-dict names → this architecture's, given all names of the dict; models override it. */
+  renameKey(name: string, _all: ReadonlySet<string>): string {
     return name;
   }
 }

@@ -93,8 +93,10 @@ const under = (name: string, except: readonly string[]) =>
 function renamed(module: Module, dict: StateInput, source = "state dict"): Map<string, Tensor | StateEntry> {
   const from = new Map<string, string>();
   const given = new Map<string, Tensor | StateEntry>();
-  for (const [key, entry] of stripNames(dict)) {
-    const name = module.renameKey(key);
+  const entries = stripNames(dict);
+  const all = new Set(entries.keys());
+  for (const [key, entry] of entries) {
+    const name = module.renameKey(key, all);
     const other = from.get(name);
     if (other !== undefined)
       throw new DataError(`${source} has two tensors for ${name}: ${other} and ${key}`);

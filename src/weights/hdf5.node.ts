@@ -53,7 +53,9 @@ async function read(source: Source, skipUnsupported: boolean): Promise<Hdf5File>
 }
 
 async function ask(source: Source, request: Hdf5Request, transfer: Transferable[]): Promise<Hdf5Answer> {
-  thread ??= new Worker(new URL(`./hdf5_thread.node${extname(import.meta.url)}`, import.meta.url));
+  const url = new URL(`./hdf5_thread.node${extname(import.meta.url)}`, import.meta.url);
+  // Options of this process, such as --input-type, are not the thread's.
+  thread ??= new Worker(url, { execArgv: [] });
   const worker = thread;
   const seconds = Math.ceil(SECONDS + (SECONDS_PER_MIB * source.bytes.length) / 2 ** 20);
   const signal = AbortSignal.timeout(1000 * seconds);

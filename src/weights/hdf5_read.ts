@@ -26,22 +26,26 @@ const MAX_DEPTH = 64;
 /** Groups, datasets and attributes visited: each takes more than 16 bytes of a file whose links form no rings. */
 const mostObjects = (bytes: number): number => Math.min(200_000, 1000 + bytes / 16);
 const MAX_NAME = 4096;
-const PATH = "/weights.h5";
+/** Files read so far: a page's library must not take the next one for one that it failed to close. */
+let reads = 0;
 
 /** Reads all of the file's datasets with a library that no other file was read with. Throws DataError. */
 export function readWith(library: Hdf5Module, source: Source, skipUnsupported: boolean): Hdf5File {
   return within(source, () => {
     library.activate_throwing_error_handler();
+    const path = `/weights${++reads}.h5`;
     // The file is opened for reading only, so it need not be copied.
-    library.FS.writeFile(PATH, source.bytes, { canOwn: true });
-    const id = library.open(PATH, 0, false, -1, -1);
-    if (id < 0n) throw source.error("is a damaged HDF5 file");
+    library.FS.writeFile(path, source.bytes, { canOwn: true });
+    let id = -1n;
     try {
+      id = library.open(path, 0, false, -1, -1);
+      if (id < 0n) throw source.error("is a damaged HDF5 file");
       const reader = new Reader(source, library, id, skipUnsupported);
       reader.group("", 0);
       return reader.file;
     } finally {
-      closeQuietly(library, id);
+      if (id >= 0n) closeQuietly(library, id);
+      library.FS.unlink(path);
     }
   });
 }
@@ -66,7 +70,6 @@ function causeOf(error: unknown): string {
 function closeQuietly(library: Hdf5Module, id: bigint): void {
   try {
     library.close_file(id);
-    library.FS.unlink(PATH);
   } catch {
     // It failed before, and that is what is told.
   }

@@ -1,7 +1,7 @@
 // The initialisers of an ONNX model as a state dict. Only what that needs is read: names, shapes, element types and
 // data. Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
 
-import { type ProtoField, packedVarints, protoFields, protoText } from "./protobuf.ts";
+import { type ProtoField, packedVarints, packedWords, protoFields, protoText } from "./protobuf.ts";
 import type { Source } from "./source.ts";
 import { entryOf } from "./tensor_data.ts";
 import {
@@ -20,6 +20,8 @@ export interface OnnxFile {
   readonly extras: Map<string, Plain>;
   readonly skipped: Skipped[];
 }
+
+const MAX_RANK = 64;
 
 /** TensorProto.DataType. */
 const DTYPES: Readonly<Record<number, WeightDType>> = {
@@ -202,8 +204,11 @@ function partsOf(source: Source): Parts {
   const parts: Parts = { name: "", shape: [], type: 0, external: false, raw: null, typed: new Map() };
   for (const f of protoFields(source, what)) {
     if (f.field === 1) {
-      const dims = f.wire === "varint" ? [f.value] : packedVarints(source.part(f.bytes), what);
+      // More than any shape takes is not even looked at.
+      const dims =
+        f.wire === "varint" ? [f.value] : packedVarints(source.part(f.bytes.subarray(0, 1000)), what);
       for (const d of dims) parts.shape.push(Number(BigInt.asIntN(64, d)));
+      if (parts.shape.length > MAX_RANK) throw source.error(`holds a tensor of more than ${MAX_RANK} axes`);
     } else if (f.field === 2 && f.wire === "varint") parts.type = Number(f.value);
     else if (f.field === 8 && f.wire === "bytes") parts.name = protoText(source, f.bytes, what);
     else if (f.field === 9 && f.wire === "bytes") parts.raw = f.bytes;
@@ -218,8 +223,8 @@ function partsOf(source: Source): Parts {
     }
   }
   if (!parts.name) throw source.error("holds an ONNX tensor without a name");
-  if (parts.shape.length > 64 || !parts.shape.every((d) => Number.isSafeInteger(d) && d >= 0)) {
-    throw source.error(`tensor "${parts.name}" has an impossible shape [${parts.shape.slice(0, 64)}]`);
+  if (!parts.shape.every((d) => Number.isSafeInteger(d) && d >= 0)) {
+    throw source.error(`tensor "${parts.name}" has an impossible shape [${parts.shape}]`);
   }
   return parts;
 }
@@ -238,25 +243,19 @@ function typedBytes(source: Source, parts: Parts, dtype: WeightDType): Uint8Arra
   // All that is smaller than 32 bits, halves as their bits among it, shares int32_data.
   const [field, fixed] = TYPED[dtype] ?? [5, 0];
   const fields = parts.typed.get(field) ?? [];
-  if (fixed > 0) return joined(source, fields, parts.name);
-  const numbers: bigint[] = [];
-  for (const f of fields) {
-    if (f.wire === "varint") numbers.push(f.value);
-    else {
-      source.spend(32 * f.bytes.length, `tensor "${parts.name}"`);
-      for (const n of packedVarints(source.part(f.bytes), "an ONNX tensor")) numbers.push(n);
-    }
+  if (fixed > 0) {
+    const bytes = fields.map((f) => (f.wire === "varint" ? new Uint8Array(0) : f.bytes));
+    return joined(source, bytes, parts.name);
   }
   const size = bytesOf(dtype);
-  const out = new Uint8Array(numbers.length * size);
-  for (const [i, n] of numbers.entries()) {
-    for (let k = 0, rest = n; k < size; k++, rest >>= 8n) out[i * size + k] = Number(rest & 255n);
-  }
-  return out;
+  const words = fields.map((f) => {
+    if (f.wire === "varint") return new Uint8Array(BigUint64Array.of(f.value).buffer, 0, size);
+    return packedWords(source.part(f.bytes), `tensor "${parts.name}"`, size);
+  });
+  return joined(source, words, parts.name);
 }
 
-function joined(source: Source, fields: readonly ProtoField[], name: string): Uint8Array {
-  const parts = fields.map((f) => (f.wire === "varint" ? new Uint8Array(0) : f.bytes));
+function joined(source: Source, parts: readonly Uint8Array[], name: string): Uint8Array {
   if (parts.length === 1) return parts[0];
   const length = parts.reduce((n, p) => n + p.length, 0);
   source.spend(length, `tensor "${name}"`);

@@ -63,6 +63,34 @@ export function packedVarints(source: Source, what: string): bigint[] {
   return out;
 }
 
+/**
+ * Numbers packed into one field as little-endian words of `size` bytes (1 to 8), whose higher bits are cut off: without
+ * an object for each, of which a field may hold millions. Throws DataError where the last one is cut short.
+ */
+export function packedWords(source: Source, what: string, size: number): Uint8Array {
+  const { bytes } = source;
+  let count = 0;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] < 128) count++;
+  if (bytes.length > 0 && bytes[bytes.length - 1] > 127)
+    throw source.error(`${what} is cut short in a number`);
+  source.spend(count * size, what);
+  const out = new Uint8Array(count * size);
+  for (let i = 0, at = 0; at < out.length; at += size) {
+    let [low, high, shift, byte] = [0, 0, 0, 128];
+    for (; byte > 127; shift += 7) {
+      if (shift > 63) throw source.error(`${what} holds a number of more than 64 bits`);
+      byte = bytes[i++];
+      const bits = byte & 127;
+      if (shift < 32) low |= bits << shift;
+      // The number that crosses from one word to the other: its upper three bits.
+      if (shift === 28) high = bits >> 4;
+      else if (shift > 28) high |= bits << (shift - 32);
+    }
+    for (let k = 0; k < size; k++) out[at + k] = k < 4 ? low >>> (8 * k) : high >>> (8 * k - 32);
+  }
+  return out;
+}
+
 /** The text of a field of bytes; throws DataError where it is no UTF-8. */
 export function protoText(source: Source, bytes: Uint8Array, what: string): string {
   try {

@@ -85,7 +85,7 @@ describe("thaw weights inspect", () => {
     const r = await thaw(["weights", "inspect", fixture("teachable.zip")]);
     expect(r.code).toBe(0);
     expect(r.out).toMatch(/^name +dtype +shape +min +max +mean +std/);
-    expect(r.out).toMatch(/\nsteps +i32 +\[3\] +-10 +500 +162 /);
+    expect(r.out).toMatch(/\nsteps +i32 +\[3\] +-10 +424 +136.3 /);
     expect(r.out).toMatch(/\(teachable-machine\): 8 tensors, 24 numbers \(f32, f16, i32, bool\)/);
     expect(r.out).toMatch(/\narchitecture: none that Thaw knows/);
     expect(r.out).toMatch(/\nlayers: Keras Sequential, tfjs-layers 4\.22\.0/);

@@ -5,6 +5,7 @@ import {
   type ProtoField,
   ProtoWriter,
   packedVarints,
+  packedWords,
   protoFields,
   protoText,
 } from "../../src/weights/protobuf.ts";
@@ -44,6 +45,28 @@ describe("protobuf", () => {
     expect(
       packedVarints(new Source("x", new ProtoWriter().packed(1, numbers).finish().subarray(2)), "it"),
     ).toEqual(numbers);
+  });
+
+  it("gives packed numbers as words of any width", () => {
+    const numbers = [
+      0n,
+      1n,
+      127n,
+      128n,
+      2n ** 28n,
+      2n ** 31n,
+      2n ** 32n - 1n,
+      2n ** 35n,
+      2n ** 63n + 5n,
+      2n ** 64n - 1n,
+    ];
+    const packed = new ProtoWriter().packed(1, numbers).finish();
+    const source = new Source("x", packed.subarray(2));
+    const words = packedWords(source, "it", 8);
+    expect([...new BigUint64Array(words.buffer)]).toEqual(numbers);
+    const low = packedWords(source, "it", 4);
+    expect([...new Uint32Array(low.buffer)]).toEqual(numbers.map((n) => Number(BigInt.asUintN(32, n))));
+    expect(packedWords(source, "it", 1)).toEqual(Uint8Array.from(numbers, (n) => Number(n & 255n)));
   });
 
   it("refuses what is damaged", () => {
