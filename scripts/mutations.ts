@@ -448,6 +448,68 @@ const KERAS: readonly Mutation[] = [
   },
 ];
 
+const ONNX = ["test/cpu/export_onnx.test.ts"];
+const LAYERS = ["test/cpu/export_tfjs.test.ts"];
+
+const WRITTEN: readonly Mutation[] = [
+  {
+    name: "onnx-ceil-mode",
+    file: "src/export/onnx_layers.ts",
+    from: "pads: padsOf(w.padding, extra),\n    dilations",
+    to: "pads: padsOf(w.padding),\n    dilations",
+    tests: ONNX,
+    proves: "a pool's ceil mode is written into an ONNX file",
+  },
+  {
+    name: "onnx-fixed-batch",
+    file: "src/export/onnx_layers.ts",
+    from: "free.includes(axis) ? -1 : d",
+    to: "free.includes(axis) ? d : d",
+    tests: ONNX,
+    proves: "an ONNX file takes batches of other sizes than those that were recorded",
+  },
+  {
+    name: "tfjs-zero-padding",
+    file: "src/export/tfjs_pools.ts",
+    from: "if (padded === x || g.isPositive(v)) return padded;",
+    to: "if (padded === x || v) return padded;",
+    tests: LAYERS,
+    proves: "padding is no maximum of numbers below zero",
+  },
+  {
+    name: "tfjs-flatten-order",
+    file: "src/export/tfjs_layers.ts",
+    from: "const pixel = x.shape.length === 4 && x.shape[2] * x.shape[3] === 1;",
+    to: "const pixel = x.shape.length === 4;",
+    tests: LAYERS,
+    proves: "a flattened map meets a dense layer's weights in PyTorch's order, not in that of channels last",
+  },
+  {
+    name: "tfjs-kernel-order",
+    file: "src/export/tfjs_layers.ts",
+    from: "out[(tap * c + group * cg + channel) * k + o] = data[i];",
+    to: "out[(tap * c + group * cg + channel) * k + (k - 1 - o)] = data[i];",
+    tests: LAYERS,
+    proves: "a convolution's weights are put in the order of TensorFlow",
+  },
+  {
+    name: "half-truncated",
+    file: "src/core/half.ts",
+    from: "(magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13",
+    to: "(magnitude - 0x38000000) >> 13",
+    tests: ["test/cpu/weights_torch_write.test.ts"],
+    proves: "weights are rounded to the nearest half, not cut off",
+  },
+  {
+    name: "pth-strides",
+    file: "src/weights/pickle_write.ts",
+    from: "out[d] = out[d + 1] * Math.max(shape[d + 1], 1)",
+    to: "out[d] = out[d + 1] * Math.max(shape[d], 1)",
+    tests: ["test/cpu/weights_torch_write.test.ts"],
+    proves: "a tensor of a .pth file lies in it row by row",
+  },
+];
+
 export const MUTATIONS: readonly Mutation[] = [
   ...KERNELS,
   ...MATHEMATICS,
@@ -456,6 +518,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...TUNED,
   ...FILES,
   ...KERAS,
+  ...WRITTEN,
 ];
 
 /** Why the mutation cannot be applied to its file's text, or null. */

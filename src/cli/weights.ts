@@ -1,23 +1,26 @@
-// thaw weights: lists the published weight files that Thaw knows, and fetches one into the user's cache, checked by its hash.
+// thaw weights: lists the published weight files that Thaw knows, fetches one into the user's cache, checked by its hash,
+// and says what is in a file of any kind (inspect.ts).
 
 import { nearest, UsageError } from "../core/error.ts";
 import { findKnown, type KnownWeights, manifest, pull } from "../weights/known.node.ts";
 import { command } from "./command.ts";
+import { inspect } from "./inspect.ts";
 import { type Output, plural, table, thousands } from "./output.ts";
 
 export const knownWeights = command({
   name: "weights",
-  usage: "list | pull NAME [options]",
-  about: "list published weights, or download some, such as densenet121/imagenet, into the cache",
-  more: "NAME is MODEL/imagenet, or MODEL alone. The file's SHA-256 is checked. A download that broke off goes on when the\ncommand is repeated; where there is no network, put the file into the cache folder by hand, as the message says.",
+  usage: "list | pull NAME | inspect FILE [options]",
+  about: "list published weights, download some (such as densenet121/imagenet), or say what is in a file",
+  more: "NAME is MODEL/imagenet, or MODEL alone. The file's SHA-256 is checked. A download that broke off goes on when the\ncommand is repeated; where there is no network, put the file into the cache folder by hand, as the message says.\nFILE is a weight file of any kind that thaw convert takes: its arrays with dtype, shape and statistics, and which\narchitecture they may belong to.",
   options: {},
   arguments: { least: 1, most: 2 },
   async run({ positionals: [action, wanted], out, signal }) {
+    if (action === "inspect" && wanted !== undefined) return inspect(wanted, out);
     const known = await manifest();
     if (action === "list" && wanted === undefined) return listKnown(known, out);
     if (action !== "pull" || wanted === undefined)
       throw new UsageError(
-        `thaw weights ${[action, wanted].join(" ").trim()}: there are thaw weights list and thaw weights pull NAME`,
+        `thaw weights ${[action, wanted].join(" ").trim()}: there are thaw weights list, thaw weights pull NAME and thaw weights inspect FILE`,
       );
     const name = known.has(wanted) ? wanted : `${wanted}/imagenet`;
     const entry = known.get(name);

@@ -79,3 +79,21 @@ export function toFloat32({ dtype, data }: Elements): Float32Array {
   }
   return out;
 }
+
+/**
+ * The 16 bits of the nearest binary16 number for each element: `floatToHalf` of all of them, by integer arithmetic on
+ * float32's bits, several times faster on millions of weights.
+ */
+export function floatsToHalves(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < out.length; i++) {
+    const magnitude = bits[i] & 0x7fffffff;
+    // From 2⁻¹⁴ to just below 65520: the exponent moves by 112, and 13 bits are rounded off, half of them to even.
+    if (magnitude >= 0x38800000 && magnitude < 0x477ff000) {
+      const rounded = (magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+      out[i] = ((bits[i] >>> 16) & 0x8000) | rounded;
+    } else out[i] = floatToHalf(values[i]);
+  }
+  return out;
+}

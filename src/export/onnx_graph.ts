@@ -2,7 +2,7 @@
 // operations appended in order, constants kept once. Field numbers are those of the schema.
 
 import { UsageError } from "../core/error.ts";
-import { floatToHalf } from "../core/half.ts";
+import { floatsToHalves } from "../core/half.ts";
 import type { Node, Value } from "../graph/node.ts";
 import { ProtoWriter } from "../weights/protobuf.ts";
 import { type Constant, placeOf, type Traced } from "./trace.ts";
@@ -10,14 +10,15 @@ import { type Constant, placeOf, type Traced } from "./trace.ts";
 /** Element types by their numbers in TensorProto.DataType. */
 export const ELEMENT = { f32: 1, i32: 6, i64: 7, bool: 9, f16: 10 } as const;
 
-/** An attribute: a whole number, whole numbers, or (as `{ f }`) a real one. */
-export type Attribute = number | readonly number[] | { readonly f: number };
+/** An attribute: a whole number, whole numbers, or (as `{ f }`) a real one, or a TensorProto. */
+export type Attribute = number | readonly number[] | { readonly f: number } | ProtoWriter;
 
-const ATTRIBUTE = { float: 1, int: 2, ints: 7 } as const;
+const ATTRIBUTE = { float: 1, int: 2, tensor: 4, ints: 7 } as const;
 
 function attributeProto(name: string, value: Attribute): ProtoWriter {
   const w = new ProtoWriter().text(1, name);
   if (typeof value === "number") return w.varint(3, value).varint(20, ATTRIBUTE.int);
+  if (value instanceof ProtoWriter) return w.message(5, value).varint(20, ATTRIBUTE.tensor);
   if ("f" in value) return w.float(2, value.f).varint(20, ATTRIBUTE.float);
   for (const v of value) w.varint(8, v);
   return w.varint(20, ATTRIBUTE.ints);
@@ -31,10 +32,8 @@ function tensorProto(
 ): ProtoWriter {
   const w = new ProtoWriter();
   for (const d of shape) w.varint(1, d);
-  return w
-    .varint(2, type)
-    .text(8, name)
-    .bytes(9, new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength));
+  if (name !== "") w.text(8, name);
+  return w.varint(2, type).bytes(9, new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength));
 }
 
 /** An input or output of the graph; a text as extent is a free one. */
@@ -103,18 +102,21 @@ export class OnnxGraph {
     return this.graph.constantOf(v);
   }
 
-  /** Parameters keep their names, so that the file's initialisers are a state dict; f16 ones are widened again. */
+  /**
+   * A parameter is an initialiser under its own name, widened again where it is stored as f16; anything else is a
+   * Constant, so that the file's initialisers are a state dict and nothing else.
+   */
   #constant({ name, shape, data }: Constant): string {
-    if (data instanceof Int32Array) return this.#tensor(name ?? "constant", ELEMENT.i32, shape, data);
-    if (!this.#half || name === null) return this.#tensor(name ?? "constant", ELEMENT.f32, shape, data);
-    const stored = this.#tensor(name, ELEMENT.f16, shape, Uint16Array.from(data, floatToHalf));
-    return this.#append("Cast", [stored], { to: ELEMENT.f32 }, `${stored}/f32`);
+    if (name === null || data instanceof Int32Array)
+      return this.#literal(data instanceof Int32Array ? ELEMENT.i32 : ELEMENT.f32, shape, data);
+    const own = this.#unique(name);
+    const [type, raw] = this.#half ? [ELEMENT.f16, floatsToHalves(data)] : [ELEMENT.f32, data];
+    this.#tensors.push(tensorProto(own, type, shape, raw));
+    return this.#half ? this.#append("Cast", [own], { to: ELEMENT.f32 }, `${own}/f32`) : own;
   }
 
-  #tensor(name: string, type: number, shape: readonly number[], raw: ArrayBufferView): string {
-    const own = this.#unique(name);
-    this.#tensors.push(tensorProto(own, type, shape, raw));
-    return own;
+  #literal(type: number, shape: readonly number[], raw: ArrayBufferView): string {
+    return this.#append("Constant", [], { value: tensorProto("", type, shape, raw) }, "constant");
   }
 
   /** Real numbers as a constant; equal ones are written once. */
@@ -129,7 +131,7 @@ export class OnnxGraph {
   }
 
   #shared(key: string, type: number, shape: readonly number[], data: ArrayBufferView): string {
-    const known = this.#constants.get(key) ?? this.#tensor("constant", type, shape, data);
+    const known = this.#constants.get(key) ?? this.#literal(type, shape, data);
     this.#constants.set(key, known);
     return known;
   }

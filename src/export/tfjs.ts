@@ -1,7 +1,7 @@
 // A whole network as a TensorFlow.js layers model (model.json and shards of its weights), made from the graph that its
 // forward builds. Pictures go in as [batch, height, width, channels].
 
-import { floatToHalf } from "../core/half.ts";
+import { floatsToHalves } from "../core/half.ts";
 import { VERSION } from "../core/version.ts";
 import { pathOf } from "../weights/source.ts";
 import { joined } from "../weights/write_items.ts";
@@ -27,13 +27,27 @@ function metadataOf({ architecture, classes, preprocessing, softmax }: Settings)
 }
 
 const bytesOf = ({ data, half }: LayerWeight, f16: boolean): Uint8Array => {
-  const stored = f16 && half ? Uint16Array.from(data, floatToHalf) : data;
+  const stored = f16 && half ? floatsToHalves(data) : data;
   return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
 };
 
 function specOf({ name, shape, half }: LayerWeight, f16: boolean) {
   const quantization = { dtype: "float16", original_dtype: "float32" };
   return { name, shape, dtype: "float32", ...(f16 && half ? { quantization } : {}) };
+}
+
+/**
+ * Names of layers: those of Keras' layers for a network whose modules have them (unique as they are, without the
+ * path), else dotted paths.
+ */
+function layerNames(model: Exported): (path: string) => string {
+  const last = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+  const own = [...model.namedModules()].filter(
+    ([, m]) => m.children.length === 0 && m.parameters().length > 0,
+  );
+  const names = new Set(own.map(([path]) => last(path)));
+  const short = names.size === own.length && [...names].every((name) => !/^\d*$/.test(name));
+  return short ? last : (path) => path;
 }
 
 /** Weights one after another in files of 4 MiB. */
@@ -57,7 +71,7 @@ export async function tfjsFiles(
   const settings = settingsOf(WHAT, model, options);
   const traced = await traceNetwork(WHAT, model, settings);
   checkClasses(WHAT, settings.classes, traced.output.shape[traced.output.shape.length - 1]);
-  const g = new TfjsGraph(traced);
+  const g = new TfjsGraph(traced, layerNames(model));
   for (const node of traced.nodes) {
     emit(g, node);
     if (staysPositive(g, node)) g.markPositive(node.outputs[0]);
@@ -88,7 +102,8 @@ export async function tfjsFiles(
 
 /**
  * Writes a network into the folder `folder` as a TensorFlow.js layers model (Node only), for
- * `tf.loadLayersModel(".../model.json")`: its forward in eval mode, with the weights of now. Throws UsageError for what
+ * `tf.loadLayersModel(".../model.json")`: its forward in eval mode, with the weights of now. A model that was there
+ * before is replaced, its shards removed. Throws UsageError for what
  * layers cannot say, DataError where the disk refuses.
  */
 export async function exportTfjs(
@@ -102,4 +117,6 @@ export async function exportTfjs(
   const files = await tfjsFiles(model, options);
   await makeFolder(target, "the model's folder");
   for (const [name, bytes] of files) await replaceFile(`${target}/${name}`, [bytes]);
+  const { removeOldShards } = await import("./shards.node.ts");
+  await removeOldShards(target, new Set(files.keys()));
 }

@@ -27,6 +27,16 @@ interface Placed {
 /** Weights of a layer by their names in it. */
 export type Weights = Readonly<Record<string, Omit<LayerWeight, "name">>>;
 
+/** Layers that go before or after a module's own are called so behind its name, which is left to that one. */
+const HELPERS: Readonly<Record<string, string>> = {
+  ZeroPadding2D: "_pad",
+  Cropping2D: "_crop",
+  Permute: "_permute",
+  Reshape: "_reshape",
+  Add: "_add",
+  Multiply: "_multiply",
+};
+
 /** NCHW axis → its place in NHWC. */
 const LAST = [0, 3, 1, 2] as const;
 
@@ -40,10 +50,13 @@ export class TfjsGraph {
   readonly #turned = new Map<Value, string>();
   readonly #used = new Set<string>();
   readonly #positive = new Set<Value>();
+  readonly #nameOf: (path: string) => string;
   #place = "";
 
-  constructor(graph: Traced) {
+  /** `nameOf` gives the name of a module's layer for the module's path. */
+  constructor(graph: Traced, nameOf: (path: string) => string) {
     this.graph = graph;
+    this.#nameOf = nameOf;
     const { shape } = graph.input;
     const layout = shape.length === 4 ? "last" : "plain";
     const [, c, h, w] = shape;
@@ -68,12 +81,13 @@ export class TfjsGraph {
 
   /** What is added from now on belongs to this node: it is named after its module. */
   begin(node: Node): void {
-    this.#place = node.site.layer?.path || (node.op?.name ?? "");
+    const path = node.site.layer?.path;
+    this.#place = path ? this.#nameOf(path) : (node.op?.name ?? "");
   }
 
   /** Adds a layer over the layers `from`, and gives its name. */
   add(type: string, from: readonly string[], config: Config = {}, weights: Weights = {}): string {
-    const name = this.#unique(this.#place);
+    const name = this.#unique(`${this.#place}${HELPERS[type] ?? ""}`);
     this.layers.push({
       class_name: type,
       name,

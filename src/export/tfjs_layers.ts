@@ -151,10 +151,18 @@ const pad: Emit = (g, node) => {
     value: number;
   };
   const [x] = node.inputs;
-  if (value !== 0 || x.shape.length !== 4 || [before, after].some((p) => p[0] + p[1] > 0))
+  if (value !== 0 || x.shape.length !== 4 || before[0] + after[0] > 0)
     throw g.refuse(node, "is no padding of pictures with zeros, which alone has a layer");
   const y = zeroPad(g, g.layer(x, "last"), [before[2], after[2], before[3], after[3]]);
-  g.define(node.outputs[0], y, "last");
+  // Told that channels come first, the layer pads the last two axes, of which one is the channels'.
+  const channels = {
+    padding: [
+      [0, 0],
+      [before[1], after[1]],
+    ],
+    data_format: "channels_first",
+  };
+  g.define(node.outputs[0], before[1] + after[1] > 0 ? g.add("ZeroPadding2D", [y], channels) : y, "last");
 };
 
 /** The layer cuts two axes: rows and columns, and, told that channels come first, the last one. */

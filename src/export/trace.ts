@@ -192,7 +192,7 @@ async function stateOf(
     return [[node, ...owner] as const];
   });
   const read = new Map<string, { shape: Shape; data: Float32Array }>();
-  const data = await Promise.all(used.map(([, , t]) => t.data()));
+  const data = await Promise.all(used.map(([, , t]) => onHost(t) ?? t.data()));
   used.forEach(([, name, t], i) => {
     read.set(name, { shape: t.shape, data: data[i] as Float32Array });
   });
@@ -203,6 +203,12 @@ async function stateOf(
       return [node, { name, shape: t.shape, data: toFloat32(item) }];
     }),
   );
+}
+
+/** The values of a parameter that no device has taken yet: writing a model that was only loaded opens none. */
+function onHost({ variable: { state }, numel: count }: Tensor): Float32Array | null {
+  const initial = state && !state.storage.touched ? state.storage.initial : null;
+  return initial instanceof Float32Array ? initial.slice(state?.offset, (state?.offset ?? 0) + count) : null;
 }
 
 function hostConstant(what: string, node: Node, source: Source): Constant {

@@ -3,12 +3,13 @@
 export { Buffer, Counter, Parameter } from "../tensor/parameter.ts";
 export * from "./activations.ts";
 export { clipGradNorm } from "./clip.ts";
-export { type FreezeOptions, freeze, unfreeze } from "./freeze.ts";
+export { type FreezeOptions, freeze, type UnfreezeOptions, unfreeze } from "./freeze.ts";
 export * as functional from "./functional.ts";
 export * as init from "./init.ts";
 export * from "./layers.ts";
 export * from "./losses.ts";
 export { Module } from "./module.ts";
+export { matching, namesMatching } from "./patterns.ts";
 export * from "./pooling.ts";
 export { Sequential } from "./sequential.ts";
 export {

@@ -1,9 +1,9 @@
 // Which parameters train: the freezing policies of the command line, as functions of a model. A batch norm all of whose
 // parameters are frozen goes on running statistics unless told otherwise, as `freeze(module)` does.
 
-import { nearest, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import { type Classifier, freshName } from "../models/index.ts";
-import { BatchNorm2d, freeze, unfreeze } from "../nn/index.ts";
+import { BatchNorm2d, freeze, namesMatching, unfreeze } from "../nn/index.ts";
 
 export interface FreezePolicy {
   /**
@@ -82,7 +82,7 @@ function frozenNames(model: Classifier, policy: FreezePolicy): Set<string> {
     const open = openBlocks(model, policy.unfrozenBlocks ?? 0);
     return new Set(names.filter((n) => !inside(n, head) && !open.has(n)));
   }
-  return new Set(policy.freeze.flatMap((pattern) => matching(model, names, pattern)));
+  return new Set(policy.freeze.flatMap((p) => namesMatching(model, p, "freeze", model.architecture)));
 }
 
 const inside = (name: string, module: string) => name === module || name.startsWith(`${module}.`);
@@ -96,35 +96,4 @@ function openBlocks(model: Classifier, count: number): Set<string> {
     );
   const open = new Set(blocks.slice(blocks.length - count).flatMap(([, b]) => b.parameters()));
   return new Set([...model.namedParameters()].filter(([, p]) => open.has(p)).map(([name]) => name));
-}
-
-function matching(model: Classifier, names: readonly string[], pattern: string): string[] {
-  const range = /^(.*)\[(-?\d*):(-?\d*)\]$/.exec(pattern);
-  const tests = range ? childrenIn(model, pattern, range) : [globOf(pattern)];
-  const found = names.filter((name) => prefixesOf(name).some((p) => tests.some((t) => t.test(p))));
-  if (found.length > 0) return found;
-  const near = nearest(pattern, new Set(names.flatMap(prefixesOf)));
-  throw new UsageError(
-    `freeze ${pattern} fits no parameter of ${model.architecture}${near ? `; did you mean ${near}?` : ""}`,
-  );
-}
-
-/** `features[:-2]`: the children of a module by position. */
-function childrenIn(model: Classifier, pattern: string, [, path, from, to]: RegExpExecArray): RegExp[] {
-  const module = [...model.namedModules()].find(([name]) => name === path)?.[1];
-  if (!module) throw new UsageError(`freeze ${pattern}: ${model.architecture} has no module ${path}`);
-  const children = [...module.namedChildren()].map(([name]) => (path ? `${path}.${name}` : name));
-  return children.slice(from ? Number(from) : 0, to ? Number(to) : undefined).map(globOf);
-}
-
-/** "a.b.weight" → "a", "a.b", "a.b.weight". */
-function prefixesOf(name: string): string[] {
-  const parts = name.split(".");
-  return parts.map((_, i) => parts.slice(0, i + 1).join("."));
-}
-
-/** Python's fnmatch: `*` any characters, dots included, `?` any one. */
-function globOf(pattern: string): RegExp {
-  const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`^${escaped.replace(/\*/g, ".*").replace(/\?/g, ".")}$`);
 }

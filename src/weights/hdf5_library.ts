@@ -56,20 +56,21 @@ export interface Hdf5Module {
 /** Classes of HDF5's element types (H5T_class_t). */
 export const HDF5_CLASS = { integer: 0, float: 1, string: 3, opaque: 5, compound: 6, enum: 8, vlen: 9 };
 
+let address = "h5wasm";
+
 /**
- * The library. In Node a fresh one for each file, which may not grow beyond `mostBytes`: what a hostile file does to
- * it ends with it. In a page it is the one that the page offers under the name h5wasm. Throws ThawError without it.
+ * Says where a page finds h5wasm (its dist/esm/hdf5_hl.js), which it loads when it reads its first HDF5 file: a URL, or
+ * a name of its import map. Default "h5wasm". Node finds the package by itself.
  */
-export async function openLibrary(mostBytes: number): Promise<Hdf5Module> {
-  if (typeof process === "object" && process.versions?.node) {
-    const { freshLibrary } = await import("./hdf5_library.node.ts");
-    return freshLibrary(mostBytes);
-  }
-  // A variable, so that no bundler makes the library a part of every page.
-  const name = "h5wasm";
-  const library = await import(/* @vite-ignore */ name).catch(() => {
+export function hdf5From(url: string | URL): void {
+  address = String(url);
+}
+
+/** The library of the page. Throws ThawError without it. */
+export async function pageLibrary(): Promise<Hdf5Module> {
+  const library = await import(/* @vite-ignore */ address).catch(() => {
     throw new ThawError(
-      'reading HDF5 files (Keras) needs the package h5wasm, which this page does not offer; give it an import map with an entry "h5wasm"',
+      `reading HDF5 files (Keras) needs the package h5wasm, which this page does not have at ${address}; say where it is with weights.hdf5From(url), or in an import map`,
     );
   });
   return (await library.ready) as Hdf5Module;

@@ -2,7 +2,8 @@
 // metadata.json, model.weights.h5). Layouts: keras/src/legacy/saving/legacy_h5_format.py and saving/saving_lib.py.
 
 import type { Folder } from "./folder.ts";
-import { type Hdf5File, readHdf5 } from "./hdf5.ts";
+import { readHdf5 } from "./hdf5.ts";
+import type { Hdf5File } from "./hdf5_read.ts";
 import { parseJson, tryJson } from "./json.ts";
 import { type FileModel, labelsOfText } from "./model_info.ts";
 import type { Source } from "./source.ts";

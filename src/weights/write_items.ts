@@ -1,7 +1,7 @@
 // What writers of weight files take: arrays by name, checked, and turned into the element type that is asked for.
 
 import { UsageError } from "../core/error.ts";
-import { floatToHalf, toFloat32 } from "../core/half.ts";
+import { floatsToHalves, floatToHalf, toFloat32 } from "../core/half.ts";
 import { countOf, emptyOf, WEIGHT_DTYPES, type WeightData, type WeightDType } from "./types.ts";
 
 /**
@@ -70,9 +70,8 @@ const REAL: readonly WeightDType[] = ["f64", "f32", "f16", "bf16"];
 /** Rounded once: from f64 directly, not by way of f32. */
 function halves(item: Item): Uint16Array {
   const source = item.dtype === "f64" ? (item.data as Float64Array) : toFloat32(item);
-  const out = new Uint16Array(source.length);
+  const out = source instanceof Float32Array ? floatsToHalves(source) : Uint16Array.from(source, floatToHalf);
   for (let i = 0; i < out.length; i++) {
-    out[i] = floatToHalf(source[i]);
     if ((out[i] & 0x7fff) === 0x7c00 && Number.isFinite(source[i]))
       throw new UsageError(
         `weights: tensor "${item.name}" holds ${source[i]}, which is too large for f16 (at most 65504); write f32`,

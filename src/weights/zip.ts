@@ -135,7 +135,7 @@ function startOf(source: Source, member: string, header: number): number {
   const nameLength = cursor.u16();
   const extraLength = cursor.u16();
   const name = new TextDecoder().decode(cursor.take(nameLength));
-  if (name !== member) throw source.error(`its member ${member} calls itself ${name}`);
+  if (name !== member) throw source.error(`its member ${member} calls itself ${name.slice(0, 200)}`);
   cursor.take(extraLength);
   return cursor.at;
 }

@@ -27,6 +27,7 @@ describe("layers", () => {
     ["ReLU", [{ inplace: true }], "there is no such argument as { inplace }"],
     ["Dropout", [0.5, true], "there is no such argument as true"],
     ["LeakyReLU", [0.1, true], "there is no such argument as true"],
+    ["StochasticDepth", [0.1, "row", true], "there is no such argument as true"],
     ["ELU", [1, true], "there is no such argument as true"],
   ])("%s as PyTorch is called: %j", (name, args, message) => {
     expect(() => make(name, ...args)).toThrow(`${name}: ${message}`);
@@ -42,6 +43,8 @@ describe("layers", () => {
     ["BatchNorm2d", [2, { momentum: 2 }], "momentum must be a number from 0 to 1, got 2"],
     ["MaxPool2d", [3, { ceil_mode: true }], "there is no option ceil_mode; did you mean ceilMode?"],
     ["Dropout", [1.5], "p must be a number from 0 to 1, got 1.5"],
+    ["StochasticDepth", [1.5, "row"], "p must be a number from 0 to 1, got 1.5"],
+    ["StochasticDepth", [0.5, "rows"], 'mode must be "row" or "batch", got "rows"'],
     ["CrossEntropyLoss", [{ reduction: "avg" }], 'reduction must be "mean", "sum" or "none", got "avg"'],
   ])("%s with what there is not: %j", (name, args, message) => {
     expect(() => make(name, ...args)).toThrow(`${name}: ${message}`);

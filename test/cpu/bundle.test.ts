@@ -26,7 +26,8 @@ it("imports nothing, statically or by a literal name, and names no Node module",
 it("carries the shaders and stays small", () => {
   expect(made.shaders).toBeGreaterThan(30);
   expect(readFileSync(made.file, "utf8")).toContain("@compute @workgroup_size");
-  expect(made.gzipped).toBeLessThan(200_000);
+  // Five families of networks, readers of eight kinds of file, exports; a change that adds much is to be seen.
+  expect(made.gzipped).toBeLessThan(230_000);
 });
 
 /** Three losses of a small net on the float64 interpreter. */

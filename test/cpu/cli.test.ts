@@ -181,7 +181,7 @@ describe("usage errors exit with 2", () => {
       () => ["profile", "densenet121", "--plan-only", "--trace", "t.json"],
       /--trace needs a step that runs, and --plan-only runs none/,
     ],
-    ["convert to .pth", () => ["convert", "a.pth", "b.pth"], /must end in .safetensors/],
+    ["convert to .npz", () => ["convert", "a.pth", "b.npz"], /must end in .safetensors, .pth, .pt, .onnx or/],
     ["top 0", () => ["predict", "run", "x.png", "--top", "0"], /--top must be .*at least 1, not 0/],
     ["weights", () => ["weights", "pull", "densenet12"], /did you mean densenet121\?/],
   ];

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
 import { close, init, models, nn, onnxBytes, type Tensor, tensor } from "../../src/index.ts";
 import { writeTensor } from "../../src/tensor/parameter.ts";
+import { runOnnx } from "../lib/engines.ts";
 import {
   type Case,
   draw,
@@ -21,22 +22,14 @@ import { checkOnnx } from "../lib/onnx_check.ts";
 beforeAll(() => init({ device: "cpu", seed: 3 }));
 afterAll(() => close());
 
-async function runOnnx(bytes: Uint8Array, x: Float32Array, shape: readonly number[]): Promise<ort.Tensor> {
-  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "basic" });
-  const [name] = session.outputNames;
-  const out = await session.run({ input: new ort.Tensor("float32", x, shape) });
-  await session.release();
-  return out[name];
-}
-
 async function compare(one: Case, net: Net, batch: number): Promise<void> {
   const bytes = await onnxBytes(net, { inputShape: one.inputShape });
   checkOnnx(bytes);
   const x = inputOf(one, batch);
   const shape = [batch, ...one.inputShape];
   const [theirs, mine] = [await runOnnx(bytes, x, shape), await ours(net, x, shape)];
-  expect(theirs.dims).toEqual(mine.shape);
-  expectClose(theirs.data as Float32Array, mine.data);
+  expect(theirs.shape).toEqual(mine.shape);
+  expectClose(theirs.data, mine.data);
 }
 
 describe("ONNX in onnxruntime", () => {
@@ -114,6 +107,8 @@ describe("ONNX files", () => {
   it("hold the state dict under its own names, values untouched", async () => {
     const net = models.densenet_mini({ numClasses: 3 });
     const { tensors } = checkOnnx(await onnxBytes(net));
+    const own = [...net.stateDict().keys()].filter((name) => !name.endsWith("num_batches_tracked"));
+    expect([...tensors.keys()].sort()).toEqual(own.sort());
     for (const [name, t] of net.stateDict()) {
       if (name.endsWith("num_batches_tracked")) continue;
       const found = tensors.get(name);

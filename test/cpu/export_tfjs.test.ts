@@ -1,15 +1,23 @@
 // Whole networks as TensorFlow.js layers models, loaded by tf.loadLayersModel over HTTP as a page does, on its CPU
 // backend: it gives what Thaw's float64 interpreter gives. Networks: every layer and operation that layers can say.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
-import { close, exportTfjs, init, models, nn, type Tensor, tensor, tfjsFiles } from "../../src/index.ts";
+import {
+  close,
+  exportTfjs,
+  init,
+  models,
+  nn,
+  type Tensor,
+  tensor,
+  tfjsFiles,
+  weights,
+} from "../../src/index.ts";
 import { writeTensor } from "../../src/tensor/parameter.ts";
+import { runTfjs } from "../lib/engines.ts";
 import {
   type Case,
   draw,
@@ -42,41 +50,8 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   "expand of the last axis": /sum sums over other axes/,
 };
 
-let server: Server;
-let files = new Map<string, Uint8Array>();
-let url = "";
-beforeAll(async () => {
-  await init({ device: "cpu", seed: 3 });
-  await tf.setBackend("cpu");
-  server = createServer((request, response) => {
-    const found = files.get((request.url ?? "").slice(1));
-    response.writeHead(found ? 200 : 404, { "content-type": "application/octet-stream" });
-    response.end(found);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/model.json`;
-});
-afterAll(async () => {
-  server.close();
-  await close();
-});
-
-/** [n, c, h, w] → [n, h, w, c]; anything else as it is. */
-function channelsLast(x: Float32Array, shape: readonly number[]): tf.Tensor {
-  if (shape.length !== 4) return tf.tensor(x, [...shape]);
-  return tf.tidy(() => tf.tensor4d(x, shape as [number, number, number, number]).transpose([0, 2, 3, 1]));
-}
-
-async function runTfjs(made: Map<string, Uint8Array>, x: Float32Array, shape: readonly number[]) {
-  files = made;
-  const model = await tf.loadLayersModel(url);
-  const input = channelsLast(x, shape);
-  const y = model.predict(input) as tf.Tensor;
-  const out = { shape: y.shape, data: Array.from(await y.data()), metadata: model.getUserDefinedMetadata() };
-  model.dispose();
-  tf.dispose([input, y]);
-  return out;
-}
+beforeAll(() => init({ device: "cpu", seed: 3 }));
+afterAll(() => close());
 
 async function compare(one: Case, net: Net, batch: number): Promise<void> {
   const shape = [batch, ...one.inputShape];
@@ -106,7 +81,7 @@ describe("TensorFlow.js layers", () => {
     },
   );
 
-  it("densenet121 at an odd size, its weights in shards of 4 MiB, from the disk", async () => {
+  it("densenet121 at an odd size, its weights in shards of 4 MiB, from the disk; what replaces it leaves none of them", async () => {
     const net = draw(models.densenet121({ numClasses: 10 }), 1);
     // Weights that are drawn without regard to the fan would overflow in 121 layers.
     for (const m of net.modules()) if (m instanceof nn.Conv2d) nn.init.kaimingNormal(m.weight);
@@ -120,6 +95,13 @@ describe("TensorFlow.js layers", () => {
       const sizes = names.filter((n) => n.endsWith(".bin")).map((n) => made.get(n)?.length ?? 0);
       expect(sizes.length).toBe(7);
       expect(Math.max(...sizes)).toBe(4 * 2 ** 20);
+      writeFileSync(join(folder, "a/b/group1-shard1.bin"), "someone else's");
+      await exportTfjs(join(folder, "a/b"), models.densenet_mini());
+      expect(readdirSync(join(folder, "a/b")).sort()).toEqual([
+        "group1-shard1.bin",
+        "group1-shard1of1.bin",
+        "model.json",
+      ]);
       const x = inputOf({ inputShape: [3, 45, 33] }, 2);
       const theirs = await runTfjs(made, x, [2, 3, 45, 33]);
       expectClose(theirs.data, (await ours(net, x, [2, 3, 45, 33])).data);
@@ -159,9 +141,9 @@ describe("TensorFlow.js layers", () => {
     const x = inputOf(one, 2);
     const before = await ours(net, x, shape);
     const half = await tfjsFiles(net, { inputShape: one.inputShape, dtype: "f16" });
-    const weights = [...net.parameters(), ...[...net.namedBuffers()].map(([, b]) => b)];
-    expect(half.get("group1-shard1of1.bin")?.length).toBe(2 * weights.reduce((n, t) => n + t.numel, 0));
-    for (const t of weights)
+    const state = [...net.parameters(), ...[...net.namedBuffers()].map(([, b]) => b)];
+    expect(half.get("group1-shard1of1.bin")?.length).toBe(2 * state.reduce((n, t) => n + t.numel, 0));
+    for (const t of state)
       writeTensor(
         t,
         Float32Array.from(await t.data(), (v) => halfToFloat(floatToHalf(v))),
@@ -169,6 +151,25 @@ describe("TensorFlow.js layers", () => {
     const theirs = await runTfjs(half, x, shape);
     expectClose(theirs.data, (await ours(net, x, shape)).data);
     expect(() => expectClose(theirs.data, before.data)).toThrow();
+  });
+});
+
+describe("a Keras network as TensorFlow.js layers", () => {
+  it("has Keras' names, and loads back into Thaw, value for value", async () => {
+    const make = () => models.create("keras.mobilenetV2_0.35", { numClasses: 4 });
+    const net = draw(make(), 2);
+    const folder = mkdtempSync(join(tmpdir(), "thaw-tfjs-"));
+    try {
+      await exportTfjs(folder, net, { inputShape: [3, 64, 64] });
+      const read = await weights.read(folder);
+      expect([...read.keys()]).toContain("block_1_depthwise/depthwise_kernel");
+      const again = make();
+      again.loadStateDict(read);
+      for (const [name, t] of net.stateDict())
+        expect(await again.stateDict().get(name)?.data(), name).toEqual(await t.data());
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

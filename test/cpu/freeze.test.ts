@@ -62,3 +62,35 @@ it("refuses a choice that there is not", () => {
     'freeze: batchNorm must be "running" or "batch", got "none"',
   );
 });
+
+it("by pattern: names, wildcards, ranges; batch norms follow when all of theirs is frozen", async () => {
+  const m = model();
+  freeze(m, { only: ["0", "1.weight"] });
+  expect(m.parameters().map((p) => p.requiresGrad)).toEqual([false, false, false, true, true, true]);
+  // Its bias trains, so it normalises by the batch.
+  expect((m[1] as nn.BatchNorm2d).training).toBe(true);
+  freeze(m, { only: ["1.b*"] });
+  expect((m[1] as nn.BatchNorm2d).training).toBe(false);
+  expect(await changed(m.train(), () => step(m))).toEqual(HEAD);
+  unfreeze(m, { only: ["[1:2]"] });
+  expect(m.parameters().map((p) => p.requiresGrad)).toEqual([false, false, true, true, true, true]);
+  expect((m[1] as nn.BatchNorm2d).training).toBe(true);
+  expect(() => freeze(m, { only: ["1.wieght"] })).toThrow(
+    "matching 1.wieght fits no parameter of Sequential; did you mean 1.weight?",
+  );
+  const text = "1" as unknown as string[];
+  expect(() => unfreeze(m, { only: text })).toThrow('unfreeze: only must be a list of patterns, got "1"');
+});
+
+it("matching gives parameters for an optimizer's groups, each once and in the module's order", () => {
+  const m = model();
+  const [w, b] = m[2].parameters();
+  expect(nn.matching(m, "2.bias", "2.*", "2")).toEqual([w, b]);
+  const groups = [{ params: nn.matching(m, "[:-1]"), lr: 1e-4 }, { params: nn.matching(m, "2") }];
+  const opt = new optim.SGD(groups, { lr: 0.1 });
+  expect(opt.paramGroups.map((g) => [g.params.length, g.lr])).toEqual([
+    [4, 1e-4],
+    [2, 0.1],
+  ]);
+  expect(() => nn.matching(m, "7[:2]")).toThrow("matching 7[:2]: Sequential has no module 7");
+});

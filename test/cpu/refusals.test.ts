@@ -124,6 +124,10 @@ const REFUSED: Record<string, [() => unknown, string][]> = {
       "dropout: training must be true or false, got { training }",
     ],
     [
+      () => F.stochasticDepth(x(), 0.5, wrong("rows")),
+      'stochasticDepth: mode must be "row" or "batch", got "rows"',
+    ],
+    [
       () => F.batchNorm(x(), null, null, null, wrong({ train: true })),
       "batchNorm: there is no option train (there are training, momentum, eps)",
     ],

@@ -1,5 +1,6 @@
 // Half precision: all 65,536 halves exactly, and rounding against the definition (the nearest half, ties to even).
 import { describe, expect, it } from "vitest";
+import { floatsToHalves } from "../../src/core/half.ts";
 import { Generator } from "../../src/core/random.ts";
 import {
   bfloatToFloat,
@@ -31,6 +32,24 @@ describe("weights: half precision", () => {
     }
     expect(halfToFloat(0x7e00)).toBeNaN();
     expect(floatToHalf(Number.NaN)).toBe(0x7e00);
+  });
+
+  it("rounds arrays as it rounds single numbers: every half, the numbers between two, and their neighbours", () => {
+    const values = new Float32Array(6 * 65536);
+    const bits = new Uint32Array(values.buffer);
+    for (let half = 0; half < 65536; half++) {
+      values[6 * half] = halfToFloat(half);
+      // The middle between a half and the next away from zero lies 0x1000 above it in float32's bits.
+      for (const [k, offset] of [0xfff, 0x1000, 0x1001, 0x1fff, -1].entries())
+        bits[6 * half + 1 + k] = bits[6 * half] + offset;
+    }
+    const halves = floatsToHalves(values);
+    for (let i = 0; i < values.length; i++)
+      if (halves[i] !== floatToHalf(values[i]))
+        expect.fail(
+          `${values[i]}: 0x${halves[i].toString(16)}, not 0x${floatToHalf(values[i]).toString(16)}`,
+        );
+    expect(floatsToHalves(new Float32Array(values.buffer, 24, 3))).toEqual(halves.slice(6, 9));
   });
 
   it("gives every half back", () => {

@@ -4,14 +4,7 @@
 // first-layer gradients by up to 3e-2, so there logits and loss within 1e-4 and gradients within 0.1. Ten-step curves.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, freeze, init, nn, optim } from "../../src/index.ts";
-import {
-  type Fixture,
-  fixtureInputs,
-  fixtureModel,
-  loadFixture,
-  rowDistance,
-  rows,
-} from "../lib/densenet_fixture.ts";
+import { type Fixture, fixtureInputs, fixtureModel, loadFixture, worst } from "../lib/densenet_fixture.ts";
 import { testOptions } from "../lib/test_options.ts";
 
 let fixture: Fixture;
@@ -28,24 +21,6 @@ const CASES = [
 
 const nameOf = (c: (typeof CASES)[number]) =>
   `${c.shape.join("x")}.${c.six ? "six" : "plain"}.${c.train ? "train" : "eval"}`;
-
-/** Largest relative distance over a table, each with the bound it must keep. */
-function worst(
-  table: Float64Array | Float32Array,
-  data: readonly ArrayLike<number>[],
-  floor: number,
-): { excess: number; index: number; relative: number } {
-  const list = rows(table);
-  const largest = Math.max(...list.map((r) => r.norm));
-  let out = { excess: 0, index: -1, relative: 0 };
-  list.forEach((row, i) => {
-    const scale = Math.max(row.norm, 1e-4 * largest);
-    const relative = rowDistance(row, i, data[i]) / scale;
-    const excess = relative / Math.max(floor, (10 * row.torch32) / scale);
-    if (excess > out.excess) out = { excess, index: i, relative };
-  });
-  return out;
-}
 
 describe.each(CASES.map((c) => [nameOf(c), c] as const))("%s", (name, c) => {
   it("logits, loss, all gradients and running statistics", async () => {

@@ -76,6 +76,26 @@ export function rows(table: Float64Array | Float32Array): Row[] {
 }
 
 /** Distance of a tensor from a row's, by projections; `stream` is the row's number. */
-export function rowDistance(row: Row, stream: number, data: ArrayLike<number>): number {
-  return distance(projections(SEED + 1, stream, data), row.projections);
+export function rowDistance(row: Row, stream: number, data: ArrayLike<number>, seed = SEED): number {
+  return distance(projections(seed + 1, stream, data), row.projections);
+}
+
+/** Largest relative distance over a table, with its bound: `floor`, or `single` times PyTorch float32's own. */
+export function worst(
+  table: Float64Array | Float32Array,
+  data: readonly ArrayLike<number>[],
+  floor: number,
+  seed = SEED,
+  single = 10,
+): { excess: number; index: number; relative: number } {
+  const list = rows(table);
+  const largest = Math.max(...list.map((r) => r.norm));
+  let out = { excess: 0, index: -1, relative: 0 };
+  list.forEach((row, i) => {
+    const scale = Math.max(row.norm, 1e-4 * largest);
+    const relative = rowDistance(row, i, data[i], seed) / scale;
+    const excess = relative / Math.max(floor, (single * row.torch32) / scale);
+    if (excess > out.excess) out = { excess, index: i, relative };
+  });
+  return out;
 }

@@ -195,6 +195,7 @@ export const OTHER_CASES: readonly Case[] = [
   on("channel shuffle", () =>
     fn((x) => x.reshape(x.shape[0], 2, 3, 9, 8).transpose(1, 2).reshape(x.shape[0], C, 9, 8)),
   ),
+  on("pad channels and columns with zeros", () => fn((x) => x.pad([1, 0, 0, 0, 2, 3]))),
   on("pad with a number", () => fn((x) => x.pad([1, 2, 0, 3], -1.5))),
   on(
     "max pool of what may be negative",

@@ -55,6 +55,7 @@ const OPS: Readonly<Record<string, readonly [number, number, Readonly<Record<str
       .split(" ")
       .map((name) => [name, [2, 2, {}] as const]),
   ),
+  Constant: [0, 0, { value: 4 }],
   Reshape: [2, 2, { allowzero: 2 }],
   Where: [3, 3, {}],
   Cast: [1, 1, { to: 2 }],
@@ -84,6 +85,7 @@ function nodeOf(bytes: Uint8Array): OnnxNode {
   const [type] = texts(f, 4);
   const attributes = all(f, 5).map((a) => {
     const inner = fieldsOf(a);
+    all(inner, 5).forEach(tensorOf);
     return [texts(inner, 1)[0], numbers(inner, 20)[0]] as const;
   });
   expect(new Set(attributes.map(([name]) => name)).size, type).toBe(attributes.length);
@@ -93,7 +95,7 @@ function nodeOf(bytes: Uint8Array): OnnxNode {
 function tensorOf(bytes: Uint8Array): OnnxTensor {
   const f = fieldsOf(bytes);
   const tensor = {
-    name: texts(f, 8)[0],
+    name: texts(f, 8)[0] ?? "",
     type: numbers(f, 2)[0],
     shape: numbers(f, 1),
     raw: all(f, 9)[0] ?? new Uint8Array(0),

@@ -1,0 +1,17 @@
+// Parity with torchvision in float64 on both sides, where no decision hangs on rounding: on ordinary weights logits, loss,
+// all gradients and running statistics within 1e-6 (results are read as f32; the fixture's tables are f32). By default
+// MobileNetV2 and EfficientNet-B0, whose float32 gradients are the least certain; all others with THAW_TEST=all.
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { close, init } from "../../src/index.ts";
+import { ARCHITECTURES, compare, labelOf, parityCases } from "../lib/torchvision_fixture.ts";
+
+const all = process.env.THAW_TEST === "all";
+const USUAL = ["efficientnet_b0", "mobilenet_v2"];
+
+beforeAll(() => init({ device: "cpu" }));
+afterAll(close);
+
+describe.each(ARCHITECTURES.filter((name) => all || USUAL.includes(name)))("%s", (name) => {
+  const cases = parityCases(!all, false);
+  it.each(cases.map((c) => [labelOf(c), c] as const))("%s", (_, c) => compare(name, c, 1e-6, 0));
+});
