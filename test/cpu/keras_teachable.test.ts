@@ -4,7 +4,7 @@ import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, init, models, tensor } from "../../src/index.ts";
 import { uniforms } from "../lib/counter.ts";
-import { channelsFirst } from "../lib/keras_tfjs.ts";
+import { channelsFirst } from "../lib/keras_tfjs_run.ts";
 import { dense, type Json, type Made, make, SIDE, usual } from "../lib/teachable_made.ts";
 
 const LABELS = ["a cat", "no cat", "a dog"];

@@ -12,16 +12,17 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, freeze, init, models, nn, type Tensor, tensor } from "../../src/index.ts";
 import { fromKeras } from "../../src/models/keras/names.ts";
 import { norm, uniforms } from "../lib/counter.ts";
+import type { Twin } from "../lib/keras_tfjs.ts";
 import * as twins from "../lib/keras_tfjs.ts";
 import {
   channelsFirst,
   counts,
   type FileEntry,
+  normalized,
   type Outcome,
   run,
   setWeights,
-  type Twin,
-} from "../lib/keras_tfjs.ts";
+} from "../lib/keras_tfjs_run.ts";
 import { testOptions } from "../lib/test_options.ts";
 
 const SEED = 20261125;
@@ -94,7 +95,7 @@ const CASES: Record<string, Case> = {
     twin: (h, w) => twins.efficientnetB0(h, w, CLASSES),
     model: () => models.keras.efficientnetB0({ numClasses: CLASSES }),
     weights: { gain: 1, bias: 0 },
-    prepare: twins.normalized,
+    prepare: normalized,
     scale: 255,
     last: /^(top_|predictions)/,
     block: "top",

@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs";
 import { zipSync } from "fflate";
 import type { StateEntry } from "../../src/nn/index.ts";
-import { mobilenetV2, setWeights } from "./keras_tfjs.ts";
+import { mobilenetV2 } from "./keras_tfjs.ts";
+import { setWeights } from "./keras_tfjs_run.ts";
 
 /** Side of the networks' pictures. */
 export const SIDE = 64;
