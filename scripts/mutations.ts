@@ -412,6 +412,42 @@ const FILES: readonly Mutation[] = [
   },
 ];
 
+const KERAS: readonly Mutation[] = [
+  {
+    name: "keras-padding-in-front",
+    file: "src/models/keras/layers.ts",
+    from: "return [total >> 1, total - (total >> 1)];",
+    to: "return [total - (total >> 1), total >> 1];",
+    tests: ["test/dawn/keras_tfjs.test.ts", "test/cpu/keras_models.test.ts"],
+    proves: "TensorFlow's uneven padding is compared with TensorFlow.js",
+  },
+  {
+    name: "keras-flatten-order",
+    file: "src/models/keras/layouts.ts",
+    from: "const data = transpose(floats(e), [side, side, channels, outputs], [3, 2, 0, 1]);",
+    to: "const data = transpose(floats(e), [side, side, channels, outputs], [3, 0, 1, 2]);",
+    tests: ["test/cpu/keras_models.test.ts"],
+    only: "flattens channels last",
+    proves: "rows behind a Flatten are brought from channel-last to channel-first order",
+  },
+  {
+    name: "keras-momentum",
+    file: "src/models/keras/mobilenet_v2.ts",
+    from: "{ eps: 1e-3, momentum: 1 - 0.999 }",
+    to: "{ eps: 1e-3, momentum: 0.999 }",
+    tests: ["test/cpu/keras_models.test.ts", "test/dawn/keras_tfjs.test.ts"],
+    proves: "Keras' momentum is the old statistics' weight, PyTorch's the new ones'",
+  },
+  {
+    name: "keras-kept-classes",
+    file: "src/train/network.ts",
+    from: "const rows = from.map((f) => data.subarray(f * row, (f + 1) * row));",
+    to: "const rows = from.map((_f, i) => data.subarray(i * row, (i + 1) * row));",
+    tests: ["test/dawn/keras_cli.test.ts"],
+    proves: "a kept head's rows follow the order of the folder's classes",
+  },
+];
+
 const ONNX = ["test/cpu/export_onnx.test.ts"];
 const LAYERS = ["test/cpu/export_tfjs.test.ts"];
 
@@ -481,6 +517,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...REWRITTEN,
   ...TUNED,
   ...FILES,
+  ...KERAS,
   ...WRITTEN,
 ];
 

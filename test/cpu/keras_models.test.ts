@@ -1,14 +1,15 @@
-// Keras' models without a device: what TensorFlow.js' comparison cannot see (eps, momentum, published counts), the names
-// and layouts of all kinds of Keras files, a Flatten's order against TensorFlow.js, heads, refusals, dropped branches.
+// Keras' models without a device: what TensorFlow.js' comparison cannot see (eps, momentum, published counts), a Flatten's
+// order against TensorFlow.js, heads, refusals, dropped branches.
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, init, models, nn, type Tensor, tensor } from "../../src/index.ts";
 import { KerasModel } from "../../src/models/keras/classifier.ts";
 import { glorot } from "../../src/models/keras/init.ts";
 import { SameConv2d, samePadding } from "../../src/models/keras/layers.ts";
-import { exportState, type StateEntry } from "../../src/nn/index.ts";
+import type { StateEntry } from "../../src/nn/index.ts";
 import { uniforms } from "../lib/counter.ts";
-import { channelsFirst } from "../lib/keras_tfjs.ts";
+import { fileOf, NAMINGS } from "../lib/keras_files.ts";
+import { channelsFirst } from "../lib/keras_tfjs_run.ts";
 
 const { keras } = models;
 const blank = nn.init.skipInit;
@@ -50,184 +51,6 @@ it("pads as TensorFlow does", () => {
   expect(samePadding(1, 1, 2)).toEqual([0, 0]);
 });
 
-const entry = (shape: readonly number[], seed = 1): StateEntry => ({
-  shape: [...shape],
-  dtype: "f32",
-  data: Float32Array.from(
-    uniforms(
-      seed,
-      1,
-      shape.reduce((a, b) => a * b, 1),
-    ),
-  ),
-});
-
-/** A model's weights as a Keras file holds them, by `name(layer, weight, n)`, n counting the layers of its class. */
-function fileOf(
-  model: nn.Module,
-  name: (layer: string, weight: string, kind: string, n: number, index: number) => string,
-): Map<string, StateEntry> {
-  const file = new Map<string, StateEntry>();
-  const counted = new Map<string, number>();
-  const put = (layer: string, kind: string, list: readonly (readonly [string, readonly number[]])[]) => {
-    const n = counted.get(kind) ?? 0;
-    counted.set(kind, n + 1);
-    list.forEach(([weight, shape], i) => {
-      file.set(name(layer, weight, kind, n, i), entry(shape, file.size));
-    });
-  };
-  for (const [path, m] of model.namedModules()) {
-    const layer = path.slice(path.lastIndexOf(".") + 1).replace(/^classifier$/, "predictions");
-    if (m instanceof nn.Conv2d) {
-      const [o, i, h, w] = m.weight.shape;
-      const deep = (m.options.groups ?? 1) > 1;
-      const kernel = deep
-        ? (["depthwise_kernel", [h, w, o, 1]] as const)
-        : (["kernel", [h, w, i, o]] as const);
-      const bias = m.bias ? [["bias", [o]] as const] : [];
-      put(layer, deep ? "depthwise_conv2d" : "conv2d", [kernel, ...bias]);
-    } else if (m instanceof nn.Linear) {
-      const [o, i] = m.weight.shape;
-      put(layer, "dense", [
-        ["kernel", [i, o]],
-        ["bias", [o]],
-      ]);
-    } else if (m instanceof nn.BatchNorm2d) {
-      const names = ["gamma", "beta", "moving_mean", "moving_variance"];
-      put(
-        layer,
-        "batch_normalization",
-        names.map((w) => [w, [m.numFeatures]] as const),
-      );
-    } else if ("variance" in m) {
-      put(layer, "normalization", [
-        ["mean", [3]],
-        ["variance", [1, 1, 1, 3]],
-        ["count", []],
-      ]);
-    }
-  }
-  return file;
-}
-
-type Naming = Parameters<typeof fileOf>[1];
-const counter = (n: number) => (n === 0 ? "" : `_${n}`);
-
-/** All layouts in which Keras and TensorFlow.js name weights. */
-const NAMINGS: Record<string, Naming> = {
-  "TensorFlow.js": (layer, weight) => `${layer}/${weight}`,
-  "Keras 2, weights only": (layer, weight) => `${layer}/${layer}/${weight}:0`,
-  "Keras 2, a model within a model": (layer, weight) => `model_weights/base_model/${layer}/${weight}:0`,
-  "Keras 2, numbered again": (layer, weight) => `${layer}/${layer}_3/${weight}:0`,
-  "Keras 3, .h5": (layer, weight) =>
-    `model_weights/${layer}/functional/${layer}/${weight.replace("depthwise_", "")}`,
-  "Keras 3, counted": (_layer, _weight, kind, n, i) =>
-    `layers/functional/layers/${kind}${counter(n)}/vars/${i}`,
-};
-
-/** A small network of each kind of layer. */
-const small = () => keras.mobilenetV2({ alpha: 0.1, numClasses: 3 });
-
-describe("names", () => {
-  it.each(Object.entries(NAMINGS))("%s", async (_name, naming) => {
-    const model = blank(small);
-    const file = fileOf(model, naming);
-    const plain = fileOf(model, NAMINGS["TensorFlow.js"]);
-    model.loadStateDict(file);
-    const got = await exportState(model);
-    model.loadStateDict(plain);
-    const want = await exportState(model);
-    for (const [key, { data }] of want) expect(`${got.get(key)?.data}`, key).toBe(`${data}`);
-    // Layouts by hand: [h, w, in, out] → [out, in, h, w], [h, w, channels, 1] → [channels, 1, h, w], [in, out] → [out, in].
-    const conv = plain.get("Conv1/kernel") as StateEntry;
-    const [h, w, i, o] = [2, 1, 2, 5];
-    const [, , inputs, outputs] = conv.shape;
-    const at = ((h * 3 + w) * inputs + i) * outputs + o;
-    expect(want.get("features.Conv1.Conv1.weight")?.data[((o * inputs + i) * 3 + h) * 3 + w]).toBe(
-      conv.data[at],
-    );
-    const deep = plain.get("block_1_depthwise/depthwise_kernel") as StateEntry;
-    const channels = deep.shape[2];
-    expect(want.get("features.block_1.block_1_depthwise.weight")?.data[(o * 3 + h) * 3 + w]).toBe(
-      deep.data[(h * 3 + w) * channels + o],
-    );
-    expect(want.get("classifier.weight")?.data[1280 + 7]).toBe(
-      (plain.get("predictions/kernel") as StateEntry).data[7 * 3 + 1],
-    );
-  });
-
-  it("of Keras 1 and of layers that were called conv1/conv", async () => {
-    const vgg = () => blank(() => keras.vgg16({ includeTop: false }));
-    const naming: Naming = (layer, weight) => `${layer}/${layer}_${weight === "kernel" ? "W" : "b"}_1:0`;
-    const old = vgg();
-    old.loadStateDict(fileOf(old, naming));
-    const now = vgg();
-    now.loadStateDict(fileOf(now, NAMINGS["TensorFlow.js"]));
-    const [a, b] = [await exportState(old), await exportState(now)];
-    for (const name of ["features.block1.block1_conv1.weight", "features.block5.block5_conv3.bias"])
-      expect(`${a.get(name)?.data}`).toBe(`${b.get(name)?.data}`);
-    const dense = blank(() => keras.densenet121({ numClasses: 2 }));
-    const slashed: Naming = (layer, weight) => {
-      const own = layer.replace("conv1_", "conv1/").replace("predictions", "fc1000");
-      return `${own}/${own}/${weight}:0`;
-    };
-    const names = fileOf(dense, slashed);
-    expect(names.has("conv1/bn/conv1/bn/gamma:0") && names.has("bn/bn/gamma:0")).toBe(true);
-    expect(names.has("conv2_block1_0_bn/conv2_block1_0_bn/gamma:0")).toBe(true);
-    dense.loadStateDict(names);
-    const state = await exportState(dense);
-    const same = (key: string, name: string) =>
-      expect(`${state.get(key)?.data}`).toBe(`${names.get(name)?.data}`);
-    same("features.conv1.conv1_bn.weight", "conv1/bn/conv1/bn/gamma:0");
-    same("features.top.bn.weight", "bn/bn/gamma:0");
-    same("classifier.bias", "fc1000/fc1000/bias:0");
-  });
-
-  it("leave optimizers out, report what fits nothing, and take other dense layers for a head", () => {
-    const model = blank(small);
-    const file = fileOf(model, NAMINGS["Keras 2, weights only"]);
-    file.set("optimizer_weights/Adam/Conv1/kernel/m:0", entry([3, 3, 3, 8]));
-    model.loadStateDict(file);
-    file.set("extra/extra/gamma:0", entry([4]));
-    expect(() => model.loadStateDict(file, { source: "a.h5" })).toThrow(
-      "a.h5 does not fit the model: unexpected extra/extra/gamma:0",
-    );
-    file.delete("extra/extra/gamma:0");
-    for (const w of ["kernel", "bias"]) {
-      file.delete(`predictions/predictions/${w}:0`);
-      file.set(`dense_2/dense_2/${w}:0`, entry(w === "kernel" ? [1280, 5] : [5]));
-    }
-    expect(() => model.loadStateDict(file)).toThrow(
-      "missing classifier.weight, classifier.bias; unexpected classifier.dense_2/dense_2/kernel:0",
-    );
-    const report = model.loadStateDict(file, { except: ["classifier"] });
-    expect(report.loaded).toHaveLength(model.stateDict().size - 2 - 52);
-    file.set("again/Conv1/kernel:0", entry([3, 3, 3, 8]));
-    expect(() => model.loadStateDict(file, { except: ["classifier"] })).toThrow(
-      "two tensors for features.Conv1.Conv1.weight: Conv1/Conv1/kernel:0 and again/Conv1/kernel:0",
-    );
-  });
-
-  it("of halves and doubles become f32, and EfficientNet's normalisation any shape", async () => {
-    const model = blank(() => keras.efficientnetB0({ numClasses: 2 }));
-    const file = fileOf(model, NAMINGS["Keras 2, weights only"]);
-    const name = "stem_bn/stem_bn/gamma:0";
-    file.set(name, { shape: [32], dtype: "f64", data: Float64Array.from({ length: 32 }, (_, i) => i / 3) });
-    const kernel = file.get("stem_conv/stem_conv/kernel:0") as StateEntry;
-    file.set("stem_conv/stem_conv/kernel:0", {
-      ...kernel,
-      dtype: "f16",
-      data: new Uint16Array(864).fill(0x3e00),
-    });
-    model.loadStateDict(file);
-    const state = await exportState(model);
-    expect(state.get("features.stem.stem_bn.weight")?.data[4]).toBe(Math.fround(4 / 3));
-    expect(state.get("features.stem.stem_conv.weight")?.data[100]).toBe(1.5);
-    const variance = file.get("normalization/normalization/variance:0") as StateEntry;
-    expect(`${state.get("features.stem.normalization.variance")?.data}`).toBe(`${variance.data}`);
-  });
-});
-
 it("flattens channels last, as Keras does, before a dense layer", async () => {
   const square = tf.input({ shape: [4, 4, 3] });
   const conv = tf.layers.conv2d({ name: "conv", filters: 5, kernelSize: 3, strides: 2, padding: "same" });
@@ -258,6 +81,9 @@ it("flattens channels last, as Keras does, before a dense layer", async () => {
     expect(v).toBeCloseTo(want[i], 5);
   });
 });
+
+/** A small network of each kind of layer. */
+const small = () => keras.mobilenetV2({ alpha: 0.1, numClasses: 3 });
 
 describe("heads", () => {
   it("without top give features or maps, with classes a dense layer behind the pool", async () => {

@@ -3,49 +3,11 @@
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, init, models, tensor } from "../../src/index.ts";
-import type { StateEntry } from "../../src/nn/index.ts";
 import { uniforms } from "../lib/counter.ts";
-import { channelsFirst, mobilenetV2, setWeights } from "../lib/keras_tfjs.ts";
+import { channelsFirst } from "../lib/keras_tfjs_run.ts";
+import { dense, type Json, type Made, make, SIDE, usual } from "../lib/teachable_made.ts";
 
-const SIDE = 64;
 const LABELS = ["a cat", "no cat", "a dog"];
-
-interface Json {
-  class_name: string;
-  config: { layers?: Json[]; name?: string; [key: string]: unknown };
-}
-
-interface Made {
-  readonly network: tf.Sequential;
-  readonly topology: Json;
-  readonly weights: Map<string, StateEntry>;
-}
-
-/** A network as Teachable Machine nests it, its dense layers as given. */
-function make(head: readonly tf.layers.Layer[]): Made {
-  const twin = mobilenetV2(SIDE, SIDE, 2, 0.35);
-  setWeights(twin, 7, { gain: 0.5, bias: 3 });
-  const [maps] = twin.model.outputs;
-  const backbone = tf.model({ inputs: twin.model.inputs, outputs: maps });
-  const features = tf.sequential({ layers: [backbone, tf.layers.globalAveragePooling2d({})] });
-  const network = tf.sequential({ layers: [features, tf.sequential({ layers: [...head] })] });
-  const weights = new Map<string, StateEntry>(
-    network.weights.map((w) => [
-      w.originalName,
-      { shape: w.shape as number[], dtype: "f32", data: w.read().dataSync() as Float32Array },
-    ]),
-  );
-  return { network, topology: network.toJSON(null, false) as unknown as Json, weights };
-}
-
-const dense = (name: string, units: number, more: object = {}) =>
-  tf.layers.dense({ name, units, activation: "relu", kernelInitializer: "glorotNormal", ...more });
-
-/** The head of Teachable Machine 2: no bias at the end. */
-const usual = () => [
-  dense("dense_Dense1", 6, { inputShape: [1280] }),
-  dense("dense_Dense2", 3, { activation: "softmax", useBias: false }),
-];
 
 let made: Made;
 beforeAll(async () => {
