@@ -3,9 +3,12 @@
 // biases, and ResNet-20/56 for CIFAR-10, which a user defines with nn. Not run where the files are not.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { normalizePictures, prepare, stackPictures } from "../../src/data/prepare.ts";
 import {
   close,
+  compile,
   concat,
+  data,
   freeze,
   init,
   models,
@@ -58,6 +61,41 @@ describe.skipIf(!isHere("weights", FOLDER))("SqueezeNet 1.1 of ImageNet", () => 
     // Rounding 52 tensors to 11 bits: small, and not nothing.
     expect(off).toBeLessThan(5e-3);
     expect(off).toBeGreaterThan(1e-5);
+  });
+});
+
+/** What torchvision answers to each photograph, by test/fixtures/torchvision/photographs.py. */
+const ANSWERS = new URL("../fixtures/torchvision/photographs.json", import.meta.url);
+const PHOTOGRAPHS = isHere("weights", FOLDER) && isHere("imagenet-samples");
+describe.skipIf(!PHOTOGRAPHS)("SqueezeNet 1.1 on photographs", () => {
+  // 450 of them with THAW_TEST=all, else every ninth.
+  const every = process.env.THAW_TEST === "all" ? 1 : 9;
+  it("answers as torchvision does but for one in a hundred, and is right as often", async () => {
+    const answers = Object.entries(JSON.parse(readFileSync(ANSWERS, "utf8")) as Record<string, number>);
+    const chosen = answers.filter((_, i) => i % every === 0);
+    const dict = await weights.read(realPath("weights", FOLDER, "squeezenet1_1.safetensors"));
+    const model = models.squeezenet1_1({ weights: dict }).eval();
+    const logits = compile((x: Tensor) =>
+      noGrad(() => model.forward(normalizePictures(x, model.preprocessing))),
+    );
+    let [alike, right] = [0, 0];
+    const batch = 10;
+    for (let at = 0; at < chosen.length; at += batch) {
+      const some = chosen.slice(at, at + batch);
+      const decoded = await Promise.all(
+        some.map(([name]) => data.decode(realPath("imagenet-samples", name))),
+      );
+      const bytes = await prepare(decoded, model.preprocessing);
+      const out = await logits(stackPictures(bytes, model.preprocessing.crop)).data();
+      some.forEach(([name, answer], row) => {
+        const own = top1(out, row, 1000);
+        if (own === answer) alike++;
+        if (own === Number(/\/(\d+)_/.exec(name)?.[1])) right++;
+      });
+    }
+    console.log(`of ${chosen.length} photographs ${alike} as torchvision, ${right} right`);
+    expect(alike).toBeGreaterThanOrEqual(Math.ceil(0.99 * chosen.length));
+    expect(right / chosen.length).toBeGreaterThan(0.55);
   });
 });
 

@@ -1,5 +1,6 @@
 // The TypeScript side of test/fixtures/torchvision/make.py: the same weights, pictures and labels, and what torchvision
 // computes with them.
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
 import { numel } from "../../src/core/shape.ts";
@@ -13,7 +14,7 @@ const SEED = 20261125;
 const CLASSES = 13;
 
 async function torchvisionFixture(name: string): Promise<Fixture> {
-  const bytes = await readFile(new URL(`../fixtures/torchvision/${name}.safetensors`, import.meta.url));
+  const bytes = await readFile(new URL(`${name}.safetensors`, folder));
   const { tensors } = readSafetensors(bytes);
   return new Map([...tensors].map(([k, v]) => [k, v.data as Float64Array]));
 }
@@ -67,27 +68,23 @@ function torchvisionInputs(shape: readonly number[]): { x: Tensor; y: Tensor } {
   return { x: tensor(Float32Array.from(x), shape), y: tensor(Int32Array.from(y)) };
 }
 
-/** Architectures that have a fixture. */
-export const ARCHITECTURES = [
-  "efficientnet_b0",
-  "efficientnet_b1",
-  "efficientnet_b2",
-  "efficientnet_b3",
-  "mobilenet_v2",
-  "resnet18",
-  "resnet34",
-  "resnet50",
-  "squeezenet1_0",
-  "squeezenet1_1",
-  "vgg11",
-  "vgg11_bn",
-  "vgg13",
-  "vgg13_bn",
-  "vgg16",
-  "vgg16_bn",
-  "vgg19",
-  "vgg19_bn",
-];
+const folder = new URL("../fixtures/torchvision/", import.meta.url);
+
+/** Architectures of torchvision's beside DenseNet, which has a test of its own. */
+const NAMES = models.list().filter((name) => !name.startsWith("densenet"));
+
+/** Names and cases; those whose fixture has not been made are named by `missing`. */
+export function parity(usual: readonly string[], sixOf: (name: string) => boolean) {
+  const all = process.env.THAW_TEST === "all";
+  const file = (name: string) => `${name}${sixOf(name) ? ".six" : ""}.safetensors`;
+  const chosen = NAMES.filter((name) => all || usual.includes(name));
+  const here = (name: string) => existsSync(new URL(file(name), folder));
+  return {
+    present: chosen.filter(here),
+    missing: chosen.filter((name) => !here(name)).map(file),
+    cases: (name: string) => parityCases(!all, sixOf(name)).map((c): [string, ParityCase] => [labelOf(c), c]),
+  };
+}
 
 export interface ParityCase {
   readonly shape: readonly number[];
@@ -97,7 +94,7 @@ export interface ParityCase {
 }
 
 /** A usual and an odd picture size, in eval and train mode; with `one` the first of them in train mode only. */
-export function parityCases(one: boolean, six: boolean): ParityCase[] {
+function parityCases(one: boolean, six: boolean): ParityCase[] {
   const shapes = one
     ? [[2, 3, 64, 64]]
     : [
@@ -108,7 +105,7 @@ export function parityCases(one: boolean, six: boolean): ParityCase[] {
   return shapes.flatMap((shape) => modes.map((train) => ({ shape, train, six })));
 }
 
-export const labelOf = ({ shape, train }: ParityCase) => `${shape.join("x")}.${train ? "train" : "eval"}`;
+const labelOf = ({ shape, train }: ParityCase) => `${shape.join("x")}.${train ? "train" : "eval"}`;
 
 /**
  * Compares logits, loss, all gradients and running statistics with torchvision's in float64. Each may be off by `limit`,
