@@ -162,7 +162,7 @@ describe("weights: paths", () => {
       await expect(weights.read(given)).rejects.toThrow(UsageError);
     }
     await expect(weights.write("http://x/y.safetensors", {})).rejects.toThrow(
-      /URLs are not taken here; writeSafetensors gives the bytes/,
+      /URLs are not taken here; writeSafetensors and writeTorch give the bytes/,
     );
     await expect(weights.read("file://elsewhere/x.pt")).rejects.toThrow(
       /file:\/\/elsewhere\/x\.pt is no path/,
