@@ -1,7 +1,8 @@
 // Parity with torchvision of every architecture on the device: logits, loss, all gradients and running statistics within
 // max(3e-4, 10 × PyTorch float32's own distance) of PyTorch's float64. Where batch norms meet ReLUs their biases are ±6,
 // so that no ReLU hangs on rounding. MobileNetV2's ReLU6 has a corner there, so decisions do hang on rounding in its train
-// mode: logits, loss and statistics within 1e-4, gradients within 0.1 (PyTorch's own are off by up to 0.01). test/cpu/torchvision_parity.test.ts has ordinary weights, without rounding.
+// mode: logits, loss and statistics within 1e-4, gradients within 0.1 (PyTorch's own are off by up to 0.01).
+// test/cpu/torchvision_parity.test.ts has ordinary weights, without rounding.
 // By default one of each family at 64×64 in train mode; all others, eval mode and the odd size with THAW_TEST=all.
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
