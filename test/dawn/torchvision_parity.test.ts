@@ -1,7 +1,8 @@
 // Parity with torchvision of every architecture on the device: logits, loss, all gradients and running statistics within
 // max(3e-4, 10 × PyTorch float32's own distance) of PyTorch's float64. Where batch norms meet ReLUs their biases are ±6,
-// so that no ReLU hangs on rounding; MobileNetV2's ReLU6 has a corner there, so decisions do hang on rounding in its train
-// mode and PyTorch's own distance is 3e-3. test/cpu/torchvision_parity.test.ts has ordinary weights, without rounding.
+// so that no ReLU hangs on rounding. MobileNetV2's ReLU6 has a corner there, so decisions do hang on rounding in its train
+// mode: logits, loss and statistics within 1e-4, gradients within 0.1 (PyTorch's own are off by up to 0.01).
+// test/cpu/torchvision_parity.test.ts has ordinary weights, without rounding.
 // By default one of each family at 64×64 in train mode; all others, eval mode and the odd size with THAW_TEST=all.
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
@@ -18,7 +19,10 @@ beforeAll(() => init(testOptions()));
 afterAll(close);
 
 describe.each(present)("%s", (name) => {
-  it.each(cases(name))("%s", (_, c) => compare(name, c, 3e-4, 10));
+  it.each(cases(name))("%s", (_, c) =>
+    // Ordinary weights, where one ReLU6 that flips moves gradients (DESIGN §7).
+    name === "mobilenet_v2" && c.train ? compare(name, c, 1e-4, 10, 0.1) : compare(name, c, 3e-4, 10),
+  );
 });
 
 for (const file of missing) it.skip(`${file} has not been made (test/fixtures/torchvision/make.py)`);
