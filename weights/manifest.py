@@ -100,7 +100,7 @@ def keras_entries():
     yield "keras.vgg16/imagenet", keras(
         f"{vgg}.h5", 1000, CAFFE, oxford, 138_357_544, (71.3, 90.1), "64373286793e3c8b2b4e3219cbf3544b"
     )
-    yield "keras.vgg16/imagenet_notop", keras(
+    yield "keras.vgg16_notop/imagenet", keras(
         f"{vgg}_notop.h5", 0, CAFFE, oxford, 14_714_688, None, "6d6bbae143d832006294945121d1f1fc"
     )
     dense = f"{KERAS}/densenet/densenet121_weights_tf_dim_ordering_tf_kernels"
@@ -119,9 +119,14 @@ def keras_entries():
     yield "keras.efficientnetB0/imagenet_notop", keras(
         f"{efficient}_notop.h5", 0, BYTES, apache, 4_049_571, None, "50bc09e76180e00e4465e1a485ddc09d"
     )
-    mobile = f"{KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224"
-    yield "keras.mobilenetV2/imagenet", keras(f"{mobile}.h5", 1000, TF, apache, 3_538_984, (71.3, 90.1))
-    yield "keras.mobilenetV2/imagenet_notop", keras(f"{mobile}_no_top.h5", 0, TF, apache, 2_257_984, None)
+    mobile = f"{KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels"
+    yield "keras.mobilenetV2/imagenet", keras(f"{mobile}_1.0_224.h5", 1000, TF, apache, 3_538_984, (71.3, 90.1))
+    # Keras counts a batch norm's statistics too.
+    narrow = {"0.35": 1_691_208, "0.5": 1_987_224, "0.75": 2_663_064, "1.3": 5_431_048, "1.4": 6_156_712}
+    for alpha, parameters in narrow.items():
+        url = f"{mobile}_{alpha}_224.h5"
+        yield f"keras.mobilenetV2_{alpha}/imagenet", keras(url, 1000, TF, apache, parameters, None)
+    yield "keras.mobilenetV2/imagenet_notop", keras(f"{mobile}_1.0_224_no_top.h5", 0, TF, apache, 2_257_984, None)
 
 
 if __name__ == "__main__":
