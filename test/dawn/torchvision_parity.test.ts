@@ -7,7 +7,7 @@
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { close, init } from "../../src/index.ts";
 import { testOptions } from "../lib/test_options.ts";
-import { compare, parity } from "../lib/torchvision_fixture.ts";
+import { compare, type ParityCase, parity } from "../lib/torchvision_fixture.ts";
 
 const USUAL = ["efficientnet_b0", "mobilenet_v2", "resnet18", "squeezenet1_1", "vgg11_bn"];
 const { present, missing, cases } = parity(
@@ -15,13 +15,21 @@ const { present, missing, cases } = parity(
   (name) => name.startsWith("resnet") || name.endsWith("_bn"),
 );
 
+/**
+ * Where one decision moves gradients (DESIGN §7, ordinary weights): a ReLU6 of MobileNetV2; in the deeper VGGs a max pool between
+ * two values that float32 hardly tells apart, of a hundred thousand (its gradient goes to the neighbour, all sums over
+ * positions agree, and rounding otherwise, as with normalizeOnLoad off, moves which one). In float64 the same cases, ±6 too,
+ * are within 5e-8.
+ */
+const hangsOnRounding = (name: string, { train }: ParityCase): boolean =>
+  (name === "mobilenet_v2" && train) || /^vgg1[369]_bn$/.test(name);
+
 beforeAll(() => init(testOptions()));
 afterAll(close);
 
 describe.each(present)("%s", (name) => {
   it.each(cases(name))("%s", (_, c) =>
-    // Ordinary weights, where one ReLU6 that flips moves gradients (DESIGN §7).
-    name === "mobilenet_v2" && c.train ? compare(name, c, 1e-4, 10, 0.1) : compare(name, c, 3e-4, 10),
+    hangsOnRounding(name, c) ? compare(name, c, 1e-4, 10, 0.1) : compare(name, c, 3e-4, 10),
   );
 });
 
