@@ -16,20 +16,30 @@ const { present, missing, cases } = parity(
 );
 
 /**
- * Where one decision moves gradients (DESIGN §7, ordinary weights): a ReLU6 of MobileNetV2; in the deeper VGGs a max pool between
- * two values that float32 hardly tells apart, of a hundred thousand (its gradient goes to the neighbour, all sums over
- * positions agree, and rounding otherwise, as with normalizeOnLoad off, moves which one). In float64 the same cases, ±6 too,
- * are within 5e-8.
+ * Where one max pool, of a hundred thousand, chooses between two values that float32 hardly tells apart (seen on lavapipe;
+ * elsewhere it may be others): the gradient goes to the neighbour, and all sums over positions agree. In float64 the same
+ * cases are within 5e-8.
  */
-const hangsOnRounding = (name: string, { train }: ParityCase): boolean =>
-  (name === "mobilenet_v2" && train) || /^vgg1[369]_bn$/.test(name);
+const POOLS = [
+  "resnet34 1x3x97x75.eval",
+  "vgg11_bn 1x3x97x75.train",
+  "vgg13_bn 2x3x64x64.train",
+  "vgg13_bn 1x3x97x75.train",
+  "vgg16_bn 2x3x64x64.eval",
+  "vgg16_bn 1x3x97x75.train",
+  "vgg19_bn 1x3x97x75.train",
+];
+
+/** Where one decision moves gradients (DESIGN §7, ordinary weights): those pools, and MobileNetV2's ReLU6. */
+const hangsOnRounding = (name: string, label: string, { train }: ParityCase): boolean =>
+  (name === "mobilenet_v2" && train) || POOLS.includes(`${name} ${label}`);
 
 beforeAll(() => init(testOptions()));
 afterAll(close);
 
 describe.each(present)("%s", (name) => {
-  it.each(cases(name))("%s", (_, c) =>
-    hangsOnRounding(name, c) ? compare(name, c, 1e-4, 10, 0.1) : compare(name, c, 3e-4, 10),
+  it.each(cases(name))("%s", (label, c) =>
+    hangsOnRounding(name, label, c) ? compare(name, c, 1e-4, 10, 0.1) : compare(name, c, 3e-4, 10),
   );
 });
 
