@@ -30,6 +30,7 @@ struct Sizes {
 
 //@include math
 
+fn load_a(i: u32) -> vec4<f32> { return a[i]; } //@hook
 fn load_b(i: u32) -> vec4<f32> { return vec4<f32>(0.0); } //@hook
 fn load_c(i: u32) -> vec4<f32> { return vec4<f32>(0.0); } //@hook
 fn f(p0: TA, p1: TB, p2: TC, s0: f32, s1: f32) -> TY { return p0; } //@hook
@@ -40,7 +41,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) g: vec3<u3
   for (var i = first + l; i < min(u.total4, first + WG * UNROLL); i += WG) {
     let n = i / u.row4;
     let r = i % u.row4;
-    let va = a[u.a0 + n * u.an + r];
+    let va = load_a(u.a0 + n * u.an + r);
     let vb = load_b(u.b0 + n * u.bn + r);
     let vc = load_c(u.c0 + n * u.cn + r);
     y[u.y0 + n * u.yn + r] = vec4<f32>(

@@ -273,25 +273,42 @@ function vec4Dispatch(e: Expression, call: Call): Dispatch {
   };
 }
 
+const kernelsOf = (e: Expression): readonly Kernel[] => [
+  {
+    name: "strided",
+    dispatches: (call) => {
+      const shape = call.outputs[0].shape;
+      const inputs = call.inputs.map((o) => ({ offset: o.offset, strides: stridesAs(o, shape) }));
+      return [stridedDispatch(e, call, shape, inputs)];
+    },
+  },
+  {
+    name: "vec4",
+    when: vec4Fits,
+    score: (c) => (c.device.software ? -1 : 1),
+    dispatches: (call) => [vec4Dispatch(e, call)],
+  },
+];
+
 /** The two kernels of the elementwise op `name`, whose row chains may then use. */
 export function elementwiseKernels(name: string, e: Expression): readonly Kernel[] {
   rows.set(name, e);
-  return [
-    {
-      name: "strided",
-      dispatches: (call) => {
-        const shape = call.outputs[0].shape;
-        const inputs = call.inputs.map((o) => ({ offset: o.offset, strides: stridesAs(o, shape) }));
-        return [stridedDispatch(e, call, shape, inputs)];
-      },
-    },
-    {
-      name: "vec4",
-      when: vec4Fits,
-      score: (c) => (c.device.software ? -1 : 1),
-      dispatches: (call) => [vec4Dispatch(e, call)],
-    },
-  ];
+  return kernelsOf(e);
+}
+
+/** The same kernels for an op that is computed in the buffer of its first operand, a: it is read from there. */
+export function inPlaceKernels(e: Expression): readonly Kernel[] {
+  const held = (call: Call): Call => ({ ...call, inputs: [call.outputs[0], ...call.inputs.slice(1)] });
+  return kernelsOf(e).map((kernel) => ({
+    ...kernel,
+    inPlace: [[0, 0]],
+    when: kernel.when && ((call) => kernel.when?.(held(call)) === true),
+    dispatches: (call) =>
+      kernel.dispatches(held(call)).map((d) => {
+        const { a: _, ...bind } = d.bind;
+        return { ...d, bind, hooks: { ...d.hooks, load_a: "return y[i];" } };
+      }),
+  }));
 }
 
 /** Elementwise work can be cut along any axis; operands that repeat along it go whole to every part. */

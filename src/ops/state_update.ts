@@ -11,15 +11,9 @@ import { ulp, WGSL_ERROR } from "../core/accuracy.ts";
 import { ShapeError } from "../core/error.ts";
 import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
-import {
-  type Call,
-  type Dispatch,
-  defineOp,
-  type Kernel,
-  type Operand,
-  type SplitAxis,
-} from "../graph/op.ts";
-import { ceilDiv, foldGrid, isDense, rowSize, vectorOf, workgroupSize } from "./layout.ts";
+import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
+import { inPlaceKernels } from "./elementwise.ts";
+import { ceilDiv, foldGrid, isDense, workgroupSize } from "./layout.ts";
 
 const BUFFERS = ["p", "g", "m", "v"] as const;
 
@@ -184,37 +178,6 @@ defineUpdate({
   },
 });
 
-/** join(a, b) in the buffer of a; b has a's shape, or is one value. */
-function inPlaceDispatch(c: Call, join: string, one: boolean): Dispatch {
-  const [y] = c.outputs;
-  const b = c.inputs[1];
-  const { software } = c.device;
-  const large = one ? [y] : [y, b];
-  const dense = large.every(isDense);
-  const row = dense ? numel(y.shape) : rowSize(y.shape);
-  const vec = row % 4 === 0 && large.every((o) => o.offset % 4 === 0 && (dense || o.batchStride % 4 === 0));
-  const unit = vec ? 4 : 1;
-  const WG = workgroupSize(c.device);
-  const UNROLL = software ? 32 : 4;
-  const rows = (o: Operand) => (dense ? row : o.batchStride) / unit;
-  return {
-    shader: "accumulate",
-    params: { WG, UNROLL, STEP: software ? 1 : WG },
-    types: { V: vectorOf(unit), B: vectorOf(one ? 1 : unit) },
-    hooks: { join, ...(one ? { load: "return V(b[u.b0]);" } : {}) },
-    bind: { b: { in: 1 }, y: { out: 0 } },
-    uniforms: {
-      total: numel(y.shape) / unit,
-      row: Math.max(1, row / unit),
-      y0: y.offset / unit,
-      yn: rows(y),
-      b0: one ? b.offset : b.offset / unit,
-      bn: one ? 0 : rows(b),
-    },
-    grid: foldGrid(ceilDiv(numel(y.shape) / unit, WG * UNROLL), c.device),
-  };
-}
-
 const sameTypes = (name: string, a: TypeOf, b: TypeOf): TypeOf[] => {
   if (!sameShape(a.shape, b.shape) || a.dtype !== "f32")
     throw new ShapeError(`${name}: ${show(a)} and ${show(b)} differ`);
@@ -229,12 +192,11 @@ defineOp({
   exact: true,
   magnitude: ([a, b]) => [mapArray(a, (x, i) => Math.abs(x) + Math.abs(b.data[i]))],
   cost: ([a]) => ({ flops: numel(a.shape) }),
-  kernels: [
-    { name: "add", inPlace: [[0, 0]], dispatches: (c) => [inPlaceDispatch(c, "return a + b;", false)] },
-  ],
+  kernels: inPlaceKernels({ wgsl: "a + b", names: ["a", "b"] }),
   samples: [
     { inputs: [{ shape: [2, 3, 3] }, { shape: [2, 3, 3] }] },
     { note: "many rows", inputs: [{ shape: [70, 4] }, { shape: [70, 4] }] },
+    { note: "large", inputs: [{ shape: [2, 2100] }, { shape: [2, 2100] }] },
     { inputs: [{ shape: [] }, { shape: [] }] },
   ],
   split: ([a]) =>
@@ -252,9 +214,8 @@ defineOp({
   ref: ([a, f]) => [mapArray(a, (x) => x * f.data[0])],
   exact: true,
   cost: ([a]) => ({ flops: numel(a.shape) }),
-  kernels: [
-    { name: "scale", inPlace: [[0, 0]], dispatches: (c) => [inPlaceDispatch(c, "return a * b;", true)] },
-  ],
+  // The factor repeats, which the kernel for operands of one shape does not take.
+  kernels: inPlaceKernels({ wgsl: "a * b", names: ["a", "b"] }).filter((k) => k.name === "strided"),
   samples: [
     { inputs: [{ shape: [5, 3] }, { shape: [1] }], differentiable: false },
     { inputs: [{ shape: [6, 8] }, { shape: [1] }], differentiable: false },
