@@ -8,6 +8,7 @@ import { elementwiseRow, wgslOf } from "./elementwise.ts";
 import {
   ceilDiv,
   collapse,
+  componentwise,
   foldGrid,
   isDense,
   pad8,
@@ -113,9 +114,10 @@ function oneByOne(c: ChainCall, shape: Shape, operands: readonly Strided[]): Dis
 }
 
 /** The body of `all` on vec4s. */
-const FOUR = `return V(${["x", "y", "z", "w"]
-  .map((d) => `chain(${["p", "q", "r", "s", "t", "w"].map((v) => `${v}.${d}`).join(", ")})`)
-  .join(", ")});`;
+const FOUR = componentwise(
+  "V",
+  (d) => `chain(${["p", "q", "r", "s", "t", "w"].map((v) => v + d).join(", ")})`,
+);
 
 function inRuns(c: ChainCall, shape: Shape, operands: readonly Strided[]): Dispatch {
   const { bind, uniforms, params } = common(c);
@@ -232,7 +234,7 @@ const vec4: Kernel<ChainAttrs> = {
       const [p, o] = [patterns[i], c.inputs[i]];
       if (p) {
         hooks[`load_${l}`] = p.load(l);
-        types[`T${l.toUpperCase()}`] = p.vec ? "vec4<f32>" : "f32";
+        types[`T${l.toUpperCase()}`] = vectorOf(p.vec ? 4 : 1);
       }
       const unit = p?.vec ? 4 : 1;
       const step = p?.full && isDense(o) ? row4 * 4 : (o?.batchStride ?? 0);

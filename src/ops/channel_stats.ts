@@ -17,6 +17,7 @@ import {
   sumChannels,
   vec4Able,
 } from "./channels.ts";
+import { vectorOf } from "./layout.ts";
 
 /** The moments of a vec4's four components, each of `count` values. */
 const FOUR = [0, 2]
@@ -95,7 +96,7 @@ defineOp({
     return {
       shader: "channel_stats",
       params: { ...shares },
-      types: { V: vec ? "vec4<f32>" : "f32" },
+      types: { V: vectorOf(v) },
       hooks: vec ? { joined: FOUR } : undefined,
       bind: { a: { in: 0 }, r0: { out: 0 }, r1: { out: 1 } },
       uniforms: {

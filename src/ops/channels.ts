@@ -6,7 +6,7 @@ import { numel, show, type TypeOf } from "../core/shape.ts";
 import { type NDArray, ndarray } from "../graph/array.ts";
 import type { Attrs } from "../graph/node.ts";
 import type { Bound, Call, Dispatch, Kernel, Operand } from "../graph/op.ts";
-import { ceilDiv, foldGrid, group, lanes, type Shares, workgroupSize } from "./layout.ts";
+import { ceilDiv, foldGrid, group, lanes, RUN, type Shares, vectorOf, workgroupSize } from "./layout.ts";
 
 export interface Channels {
   readonly n: number;
@@ -83,9 +83,8 @@ function operands<A extends Attrs>(c: Call<A>, large: 1 | 2) {
   return { big, bind, offsets };
 }
 
-/** Values that an invocation of channel_map makes, and at most of one of channel_map_rows. */
+/** Values that an invocation of channel_map makes. */
 const UNROLL = 4;
-const RUN = 64;
 
 /**
  * y[n,c,i] = f(a[n,c,i], b[n,c,i], channel values), vec4 along the plane where that fits: spread over the invocations value
@@ -116,7 +115,7 @@ export function channelMap<A extends Attrs>(
     return {
       shader: rows ? "channel_map_rows" : "channel_map",
       params: { WG, ...(rows ? {} : { UNROLL }) },
-      types: { V: vec ? "vec4<f32>" : "f32" },
+      types: { V: vectorOf(v) },
       hooks: {
         channel: hooks.channel,
         f: hooks.body(vec),
@@ -201,7 +200,7 @@ export function channelReduce<A extends Attrs>(
     return {
       shader: "channel_reduce",
       params: { ...shares },
-      types: { V: vec ? "vec4<f32>" : "f32" },
+      types: { V: vectorOf(v) },
       hooks: {
         channel: hooks.channel,
         first: hooks.body(vec),

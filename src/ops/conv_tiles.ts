@@ -3,7 +3,7 @@
 
 import type { Call, Dispatch } from "../graph/op.ts";
 import type { GemmCall } from "./gemm_call.ts";
-import { ceilDiv, workgroupSize } from "./layout.ts";
+import { ceilDiv, vectorOf, workgroupSize } from "./layout.ts";
 
 /** Where bias, scale, shift and what is added begin in their bindings, and how far the pictures of the latter lie apart. */
 export interface VectorOffsets {
@@ -86,7 +86,7 @@ export function pointwiseSgDispatch(
   return {
     shader: "conv2d_pointwise_sg",
     params: { TG, KU, TAIL: p.k % KU === 0 ? 0 : 1 },
-    types: { X: vec ? "vec4<f32>" : "f32" },
+    types: { X: vectorOf(vec ? 4 : 1) },
     hooks: { ...rest.hooks, ...(vec ? {} : BY_PIXEL) },
     bind: rest.bind,
     uniforms: {

@@ -11,6 +11,7 @@ import type { Bound, Call, Dispatch, Kernel, SplitAxis } from "../graph/op.ts";
 import {
   ceilDiv,
   collapse,
+  componentwise,
   foldGrid,
   isDense,
   pad8,
@@ -201,7 +202,7 @@ const inRuns: StridedPass = (e, call, shape, inputs, y) => {
 };
 
 /** The body of `all` on vec4s. */
-const FOUR = `return VY(${["x", "y", "z", "w"].map((d) => `f(p.${d}, q.${d}, r.${d}, u.s0, u.s1)`).join(", ")});`;
+const FOUR = componentwise("VY", (d) => `f(p${d}, q${d}, r${d}, u.s0, u.s1)`);
 
 /** What is computed with (V) and what the arrays hold (X), by operand. */
 function vectorTypes(call: Call, four: boolean, placed: readonly Placed[]): Record<string, string> {

@@ -6,6 +6,7 @@ import type { Bound, Call, Dispatch, Kernel, Operand, Params } from "../graph/op
 import { reluOf } from "./conv_shape.ts";
 import { NO_VECTORS } from "./conv_tiles.ts";
 import { cutOf, type Extents, gemmGrid, rowsOf, splitSum, stagedType, tileKernels } from "./gemm.ts";
+import { vectorOf } from "./layout.ts";
 
 /** Where an operand begins and how far its batches, its rows (of a) or columns (of b), and its k lie apart. */
 export interface Side {
@@ -158,7 +159,7 @@ export function product(g: GemmCall, params: Params, fused: Fused, y: Bound): Di
       A_ALONG: g.a.k === 1 ? 1 : 0,
       B_ALONG: bAlong(g, fused) ? 1 : 0,
     },
-    types: { Four: vec ? "vec4<f32>" : "f32", ...stagedType(params) },
+    types: { Four: vectorOf(vec ? 4 : 1), ...stagedType(params) },
     hooks: {
       ...placeHooks(g),
       ...fused.onLoad,

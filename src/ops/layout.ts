@@ -79,6 +79,9 @@ export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 /** Workgroup size of kernels whose lanes share nothing that hangs on it: one subgroup on software devices, 64 elsewhere. */
 export const workgroupSize = ({ software }: DeviceTraits): number => (software ? 8 : 64);
 
+/** Values, or vectors of them, that an invocation makes at most where finding a place costs more than using it. */
+export const RUN = 64;
+
 /** How reductions share out their work: `WG` lanes of a workgroup for each, or `LANES` of them in a workgroup, a lane each. */
 export interface Shares {
   readonly WG: number;
@@ -93,6 +96,10 @@ export const lanes = (d: DeviceTraits): Shares => ({ WG: 1, LANES: workgroupSize
 
 /** Elements that a shader loads together. */
 export type Width = 1 | 2 | 4;
+
+/** Body of a WGSL function that makes a vec4, called `type`, of scalars: `of(".x")` gives the first one's expression. */
+export const componentwise = (type: string, of: (component: string) => string): string =>
+  `return ${type}(${[".x", ".y", ".z", ".w"].map(of).join(", ")});`;
 
 /** The WGSL type of so many elements. */
 export const vectorOf = (width: Width, element = "f32"): string =>

@@ -79,8 +79,7 @@ const pairs: Kernel<PoolAttrs> = {
     const { kernel, padding } = c.attrs;
     // Two columns need one pair where they begin on an even one.
     const FROM = padding[2] % 2 === 1 ? 1 : kernel[1] === 2 ? 2 : 0;
-    const KH = dispatch.params?.KH ?? 0;
-    const params = { WG: workgroupSize(c.device), KH, KW: kernel[1], FROM };
+    const params = { ...dispatch.params, KW: kernel[1], FROM };
     return [{ ...dispatch, params, shader: "max_pool2d_pairs" }];
   },
 };

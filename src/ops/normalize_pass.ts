@@ -20,7 +20,7 @@ import {
   vec4Able,
 } from "./channels.ts";
 import { elementwiseSplit } from "./elementwise.ts";
-import { ceilDiv, workgroupSize } from "./layout.ts";
+import { ceilDiv, vectorOf, workgroupSize } from "./layout.ts";
 import { maskOf } from "./norm_shape.ts";
 
 const { abs, sqrt } = Math;
@@ -49,7 +49,7 @@ const pass = perChannel<PassAttrs>(
     return {
       shader: "normalize_pass",
       params: { ...shares },
-      types: { V: vec ? "vec4<f32>" : "f32" },
+      types: { V: vectorOf(v) },
       hooks: {
         masked: `return ${mask(c.attrs.relu, vec)};`,
         total: sumOf(vec),

@@ -5,7 +5,7 @@ import { ShapeError } from "../core/error.ts";
 import { dims4, show, type TypeOf } from "../core/shape.ts";
 import type { Attrs } from "../graph/node.ts";
 import type { DeviceTraits, Dispatch } from "../graph/op.ts";
-import { ceilDiv, foldGrid, workgroupSize } from "./layout.ts";
+import { ceilDiv, foldGrid, RUN, workgroupSize } from "./layout.ts";
 
 export interface PoolAttrs extends Attrs {
   readonly kernel: readonly [number, number];
@@ -50,7 +50,7 @@ export function poolOutput(name: string, x: TypeOf, a: PoolAttrs): [number, numb
 }
 
 /** Outputs that an invocation makes, about: software devices are slow at the divisions that find a place. */
-const share = ({ software }: DeviceTraits): number => (software ? 64 : 1);
+const share = ({ software }: DeviceTraits): number => (software ? RUN : 1);
 
 /**
  * The outputs [n, c, rows, columns] of a pooling dispatch in blocks, one an invocation: `columns` by `rows` neighbours of one

@@ -11,6 +11,7 @@ import { call, div, expand, mul, reshape, sum } from "./build.ts";
 import {
   ceilDiv,
   collapse,
+  componentwise,
   foldGrid,
   group,
   lanes,
@@ -62,7 +63,7 @@ const hooksOf = (how: Combine) => ({ init: `return ${how.init};`, combine: `retu
 
 /** The hooks on vec4. */
 const FOUR = {
-  both: `return V(${["x", "y", "z", "w"].map((d) => `combine(a.${d}, b.${d})`).join(", ")});`,
+  both: componentwise("V", (d) => `combine(a${d}, b${d})`),
   total: "return combine(combine(v.x, v.y), combine(v.z, v.w));",
 };
 

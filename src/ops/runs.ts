@@ -2,7 +2,7 @@
 // axis is whole vec4, four are made at a time.
 
 import { numel, type Shape } from "../core/shape.ts";
-import { ceilDiv } from "./layout.ts";
+import { ceilDiv, RUN } from "./layout.ts";
 
 /** Where an operand's elements lie under the shape that is walked; stride 0 repeats. */
 export interface Strided {
@@ -31,9 +31,6 @@ export interface Runs {
   /** The operands' strides are those of the outer axes. */
   readonly placed: readonly Placed[];
 }
-
-/** Values, or vec4 of them, of a run at most. */
-const RUN = 64;
 
 /** Fewer elements gain nothing by vec4, and it is one more pipeline. */
 export const WIDE_FROM = 4096;

@@ -13,7 +13,7 @@ import { numel, sameShape, show, type TypeOf } from "../core/shape.ts";
 import { mapArray, type NDArray, ndarray } from "../graph/array.ts";
 import { defineOp, type Kernel, type SplitAxis } from "../graph/op.ts";
 import { inPlaceKernels } from "./elementwise.ts";
-import { ceilDiv, foldGrid, isDense, workgroupSize } from "./layout.ts";
+import { ceilDiv, foldGrid, isDense, vectorOf, workgroupSize } from "./layout.ts";
 
 const BUFFERS = ["p", "g", "m", "v"] as const;
 
@@ -59,7 +59,7 @@ function flatKernel(u: Update): Kernel {
         {
           shader: "state_update",
           params: { WG, UNROLL },
-          types: { V: vec ? "vec4<f32>" : "f32" },
+          types: { V: vectorOf(d) },
           hooks: { ...loads, update_one: `var r = z; ${u.wgsl} return r;` },
           bind: Object.fromEntries([
             ...u.uses.map((b, i) => [b, b === "g" ? { in: i } : { out: outs.indexOf(b) }]),
