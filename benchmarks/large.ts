@@ -1,20 +1,18 @@
 // A step whose operands are large: batch norm by batch statistics, pools and elementwise layers, forward and backward, at
 // 8×64×56×56. DenseNet-121's own at 64 pixels are so small that a dispatch costs more than what it moves.
 
-import { close, init, nn, type Plan, planOf, type Tensor, tensor } from "../src/index.ts";
+import { nn, type Plan, type Tensor, tensor } from "../src/index.ts";
+import { planAlone } from "./thaw.ts";
 
 export const LARGE = [8, 64, 56, 56] as const;
 
-/** The plan of that step, made and not run. */
-export async function largePlan(): Promise<Plan> {
-  await close();
-  await init({ seed: 1 });
+function largeStep() {
   const [n, c, h, w] = LARGE;
   const values = Float32Array.from({ length: n * c * h * w }, (_, i) => Math.sin(i));
   const shift = new nn.Parameter([1, c, 1, 1], new Float32Array(c));
   const layers = [new nn.BatchNorm2d(c), new nn.BatchNorm2d(c)];
   const { maxPool2d, avgPool2d } = nn.functional;
-  const step = (input: Tensor): Tensor => {
+  const fn = (input: Tensor): Tensor => {
     const x = input.add(shift);
     const first = layers[0].forward(x).relu();
     const second = layers[1].forward(x).sigmoid().mul(x);
@@ -23,7 +21,8 @@ export async function largePlan(): Promise<Plan> {
     loss.backward();
     return loss;
   };
-  const plan = await planOf(step, tensor(values, LARGE));
-  await close();
-  return plan;
+  return { fn, args: [tensor(values, LARGE)] as const };
 }
+
+/** The plan of that step, made and not run. */
+export const largePlan = (): Promise<Plan> => planAlone(largeStep);

@@ -1,29 +1,21 @@
 // What a large step needs beside weights and optimizer state: Thaw's plan, made and not run, beside what PyTorch keeps.
 
-import { close, init, models, type Plan, planBytes, planOf } from "../src/index.ts";
+import { models, planBytes } from "../src/index.ts";
 import { type Goal, memoryGoal } from "./goals.ts";
 import type { Peer } from "./peer.ts";
 import { type Report, round } from "./report.ts";
-import { trainingStep } from "./thaw.ts";
+import { planAlone, trainingStep } from "./thaw.ts";
 
 const BATCH = 32;
 const SIZE = 224;
 /** PyTorch's tensors grow with the batch and nothing else, so a few pictures tell; more would take gigabytes. */
 const FEW = 4;
 
-async function largePlan(): Promise<Plan> {
-  await close();
-  await init({ seed: 1 });
-  const { fn, args } = trainingStep(models.densenet121().train(), BATCH, SIZE);
-  const plan = await planOf(fn, ...args);
-  await close();
-  return plan;
-}
-
 /** Says both, and what that means for the goal. */
 export async function compareMemory(torch: Peer | undefined, report: Report): Promise<Goal> {
   report.phase(`planning a full step at ${BATCH}×3×${SIZE}×${SIZE}`);
-  const bytes = planBytes(await largePlan());
+  const plan = await planAlone(() => trainingStep(models.densenet121().train(), BATCH, SIZE));
+  const bytes = planBytes(plan);
   const answer = await torch?.ask("kept", { batch: torch.name.includes("cuda") ? BATCH : FEW, size: SIZE });
   await torch?.close();
   const kept = answer === undefined ? null : BATCH * (answer.bytesPerPicture as number);

@@ -10,6 +10,7 @@ import {
   type nn,
   noGrad,
   optim,
+  planOf,
   type Tensor,
   tensor,
   train,
@@ -62,6 +63,18 @@ export function trainingStep(model: models.DenseNet, batch: number, size: number
   const { x, y } = madeUpBatch(batch, size);
   const fn = plainStep(model, new optim.Adam(trainedOf(model), ADAM));
   return { fn, args: [tensor(x, [batch, 3, size, size]), tensor(y)] };
+}
+
+/** The plan of a step, made on a device of its own and not run; `make` builds the step there. */
+export async function planAlone<A extends Tensor[]>(
+  make: () => { readonly fn: (...args: A) => Tensor; readonly args: Readonly<A> },
+): Promise<Plan> {
+  await close();
+  await init({ seed: SEED });
+  const { fn, args } = make();
+  const plan = await planOf(fn, ...args);
+  await close();
+  return plan;
 }
 
 export class ThawEngine implements Engine {
