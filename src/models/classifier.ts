@@ -1,7 +1,7 @@
 // What every image classifier offers beside forward: an ordered trunk of blocks, a head that can be replaced, and how
 // pictures must be prepared for it.
 
-import { Conv2d, Linear, type Module, type Sequential } from "../nn/index.ts";
+import { Conv2d, Linear, Module, Sequential } from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** How a picture becomes an input: torchvision's evaluation preset for the architecture. */
@@ -45,6 +45,40 @@ export interface Classifier extends Module {
   /** Fresh layers to put before a head that takes [N, numFeatures], where the network's own head pools by itself. */
   headInput?(): Layer[];
   forward(x: Tensor): Tensor;
+}
+
+/** A classifier of `features` and `classifier`, as most are: its trunk is all of `features` unless it says otherwise. */
+export abstract class FeaturesClassifier extends Module implements Classifier {
+  abstract readonly architecture: string;
+  abstract readonly numFeatures: number;
+  abstract readonly preprocessing: Preprocessing;
+  readonly headName = "classifier";
+  abstract features: Sequential;
+  abstract classifier: Layer;
+
+  get trunk(): Sequential {
+    return this.features;
+  }
+
+  get head(): Layer {
+    return this.classifier;
+  }
+
+  set head(module: Layer) {
+    this.classifier = module;
+  }
+
+  abstract override forward(x: Tensor): Tensor;
+}
+
+/** A view of layers that follow each other in blocks of so many, by name. */
+export function blockViews(features: Sequential, sizes: readonly (readonly [string, number])[]): Sequential {
+  let at = 0;
+  const views = sizes.map(([name, size]) => {
+    at += size;
+    return [name, features.slice(at - size, at)] as const;
+  });
+  return new Sequential(Object.fromEntries(views));
 }
 
 /** Heads that architectures made themselves. */

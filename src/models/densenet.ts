@@ -6,7 +6,7 @@ import * as nn from "../nn/index.ts";
 import { concat } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { build, type ModelOptions } from "./build.ts";
-import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
+import { FeaturesClassifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 
 export interface DenseNetConfig {
   readonly growthRate: number;
@@ -104,10 +104,9 @@ function trunk(config: Required<DenseNetConfig>): { features: nn.Sequential; wid
   return { features: new nn.Sequential(layers), width };
 }
 
-export class DenseNet extends nn.Module implements Classifier {
+export class DenseNet extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing;
-  readonly headName = "classifier";
   readonly numFeatures: number;
   features: nn.Sequential;
   classifier: Layer;
@@ -127,18 +126,6 @@ export class DenseNet extends nn.Module implements Classifier {
     for (const m of this.modules()) if (m instanceof nn.Conv2d) nn.init.kaimingNormal(m.weight);
     if (classifier.bias) nn.init.zeros(classifier.bias);
     ownHead(this);
-  }
-
-  get trunk(): nn.Sequential {
-    return this.features;
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
   }
 
   /** x [N, 3, H, W] → logits [N, classes]; H and W of at least 29. */

@@ -4,7 +4,7 @@
 import * as nn from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
-import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
+import { FeaturesClassifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 import { convNorm, heConvolutions, makeDivisible } from "./conv_norm.ts";
 import { efficientnetFromTimm, isTimm } from "./foreign_names.ts";
 
@@ -117,10 +117,9 @@ function stages(config: EfficientNetConfig, stem: number): { layers: nn.Sequenti
   return { layers, width };
 }
 
-export class EfficientNet extends nn.Module implements Classifier {
+export class EfficientNet extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing;
-  readonly headName = "classifier";
   readonly numFeatures: number;
   features: nn.Sequential;
   avgpool = new nn.AdaptiveAvgPool2d(1);
@@ -148,18 +147,6 @@ export class EfficientNet extends nn.Module implements Classifier {
   /** timm's names, where all are timm's. */
   override renameKey(name: string, all: ReadonlySet<string>): string {
     return isTimm(all) ? efficientnetFromTimm(name) : name;
-  }
-
-  get trunk(): nn.Sequential {
-    return this.features;
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
   }
 
   /** x [N, 3, H, W] → logits [N, classes]; any H and W. */

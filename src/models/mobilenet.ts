@@ -4,7 +4,7 @@ import { checkNumber } from "../core/options.ts";
 import * as nn from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
-import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
+import { FeaturesClassifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
 import { convNorm, heConvolutions, makeDivisible } from "./conv_norm.ts";
 import { isTimm, mobilenetFromTimm } from "./foreign_names.ts";
 
@@ -52,10 +52,9 @@ export interface MobileNetConfig {
   readonly dropout?: number;
 }
 
-export class MobileNetV2 extends nn.Module implements Classifier {
+export class MobileNetV2 extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing = IMAGENET;
-  readonly headName = "classifier";
   readonly numFeatures: number;
   features: nn.Sequential;
   classifier: Layer;
@@ -88,18 +87,6 @@ export class MobileNetV2 extends nn.Module implements Classifier {
   /** timm's names, where all are timm's. */
   override renameKey(name: string, all: ReadonlySet<string>): string {
     return isTimm(all) ? mobilenetFromTimm(name) : name;
-  }
-
-  get trunk(): nn.Sequential {
-    return this.features;
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
   }
 
   /** x [N, 3, H, W] → logits [N, classes]; any H and W. */

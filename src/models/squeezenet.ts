@@ -5,7 +5,14 @@ import * as nn from "../nn/index.ts";
 import { concat } from "../tensor/functions.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
-import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
+import {
+  blockViews,
+  FeaturesClassifier,
+  IMAGENET,
+  type Layer,
+  ownHead,
+  type Preprocessing,
+} from "./classifier.ts";
 
 /** A 1×1 convolution that squeezes, then 1×1 and 3×3 convolutions of it side by side, each as wide. */
 class Fire extends nn.Module {
@@ -83,10 +90,9 @@ export interface SqueezeNetConfig {
   readonly dropout?: number;
 }
 
-export class SqueezeNet extends nn.Module implements Classifier {
+export class SqueezeNet extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing = IMAGENET;
-  readonly headName = "classifier";
   readonly numFeatures = 512;
   /** Number of layers in each block of the trunk. */
   readonly blockSizes: Readonly<Record<string, number>>;
@@ -117,21 +123,8 @@ export class SqueezeNet extends nn.Module implements Classifier {
   }
 
   /** A view of `features` in blocks: stem, fire2 … fire9, pools with what they follow. */
-  get trunk(): nn.Sequential {
-    let at = 0;
-    const views = Object.entries(this.blockSizes).map(([name, size]) => {
-      at += size;
-      return [name, this.features.slice(at - size, at)] as const;
-    });
-    return new nn.Sequential(Object.fromEntries(views));
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
+  override get trunk(): nn.Sequential {
+    return blockViews(this.features, Object.entries(this.blockSizes));
   }
 
   /** A dense head needs what this one does at its end. */

@@ -4,7 +4,14 @@
 import * as nn from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { build, checkProbability, type ModelOptions } from "./build.ts";
-import { type Classifier, IMAGENET, type Layer, ownHead, type Preprocessing } from "./classifier.ts";
+import {
+  blockViews,
+  FeaturesClassifier,
+  IMAGENET,
+  type Layer,
+  ownHead,
+  type Preprocessing,
+} from "./classifier.ts";
 import { heConvolutions } from "./conv_norm.ts";
 
 /** Convolutions in each of the five blocks; their widths are the same in all VGGs. */
@@ -43,10 +50,9 @@ function blocksOf({ blocks, batchNorm }: VggConfig): Layer[][] {
   });
 }
 
-export class VGG extends nn.Module implements Classifier {
+export class VGG extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing = IMAGENET;
-  readonly headName = "classifier";
   readonly numFeatures = WIDTHS[4] * SIDE * SIDE;
   /** Layers of each block. */
   readonly blockSizes: readonly number[];
@@ -80,21 +86,11 @@ export class VGG extends nn.Module implements Classifier {
   }
 
   /** A view of `features` in its five blocks, block1 to block5, each ending with its pool. */
-  get trunk(): nn.Sequential {
-    let at = 0;
-    const views = this.blockSizes.map((size, i) => {
-      at += size;
-      return [`block${i + 1}`, this.features.slice(at - size, at)] as const;
-    });
-    return new nn.Sequential(Object.fromEntries(views));
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
+  override get trunk(): nn.Sequential {
+    return blockViews(
+      this.features,
+      this.blockSizes.map((size, i) => [`block${i + 1}`, size]),
+    );
   }
 
   /** x [N, 3, H, W] → logits [N, classes]; H and W of at least 32. */

@@ -5,7 +5,7 @@ import { UsageError } from "../../core/error.ts";
 import { checkNumber, checkOptions, checkWord, isPlain, shown } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { type Classifier, type Layer, lastLayer, ownHead, type Preprocessing } from "../classifier.ts";
+import { FeaturesClassifier, type Layer, lastLayer, ownHead, type Preprocessing } from "../classifier.ts";
 import { fromKeras, hasKerasNames } from "./names.ts";
 
 /** Options that all Keras models have. */
@@ -55,10 +55,9 @@ type Pooling = "avg" | "max" | "flatten" | null;
  * and classes the pooled features [N, C] or the maps [N, C, h, w]. State-dict names end in Keras' layer names:
  * `features.block_1.block_1_expand.weight`.
  */
-export class KerasModel extends nn.Module implements Classifier {
+export class KerasModel extends FeaturesClassifier {
   readonly architecture: string;
   readonly preprocessing: Preprocessing;
-  readonly headName = "classifier";
   readonly numFeatures: number;
   readonly pooling: Pooling;
   features: nn.Sequential;
@@ -85,18 +84,6 @@ export class KerasModel extends nn.Module implements Classifier {
   /** Side of the maps that the head's first dense layer takes flattened; 1 where they are pooled. */
   get flattened(): number {
     return this.pooling === "flatten" ? this.side : 1;
-  }
-
-  get trunk(): nn.Sequential {
-    return this.features;
-  }
-
-  get head(): Layer {
-    return this.classifier;
-  }
-
-  set head(module: Layer) {
-    this.classifier = module;
   }
 
   /** x [N, 3, H, W] → logits [N, classes]; without top and classes the features. */
