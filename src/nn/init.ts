@@ -47,17 +47,16 @@ export function uniformValues(count: number, low: number, high: number): Float32
   return Float32Array.from({ length: count }, () => low + (high - low) * generator.uniform());
 }
 
-/** The parameter itself. Under skipInit nothing is written: half a gigabyte of zeros is never touched. */
-function parameter(what: string, p: Parameter): Parameter {
+function fill(what: string, p: Parameter, values: (() => Float32Array) | null): Parameter {
   if (!(p instanceof Tensor && p.variable.state))
     throw new UsageError(`init.${what}: takes a Parameter or a Buffer, got ${shown(p)}`);
+  if (values) writeTensor(p, values());
   return p;
 }
 
-function fill(what: string, p: Parameter, values: () => Float32Array): Parameter {
-  writeTensor(parameter(what, p), values());
-  return p;
-}
+/** Fills with random numbers. Under skipInit nothing is drawn or written: half a gigabyte of zeros is never touched. */
+export const draw = (what: string, p: Parameter, values: () => Float32Array): Parameter =>
+  fill(what, p, blank ? null : values);
 
 /** Fills a parameter with one value and returns it (torch.nn.init.constant_). */
 export function constant(p: Parameter, value: number): Parameter {
@@ -75,16 +74,14 @@ export const ones = (p: Parameter): Parameter => fill("ones", p, () => new Float
 export function normal(p: Parameter, mean = 0, std = 1): Parameter {
   checkNumber("init.normal", "mean", mean);
   checkNumber("init.normal", "std", std, { min: 0 });
-  if (blank) return parameter("normal", p);
-  return fill("normal", p, () => normalValues(p.numel, std, mean));
+  return draw("normal", p, () => normalValues(p.numel, std, mean));
 }
 
 /** Uniform numbers in [low, high) (torch.nn.init.uniform_). */
 export function uniform(p: Parameter, low = 0, high = 1): Parameter {
   checkNumber("init.uniform", "low", low);
   checkNumber("init.uniform", "high", high, { min: low });
-  if (blank) return parameter("uniform", p);
-  return fill("uniform", p, () => uniformValues(p.numel, low, high));
+  return draw("uniform", p, () => uniformValues(p.numel, low, high));
 }
 
 /** Which of a weight's fans counts. */

@@ -1,7 +1,8 @@
 // Models as functions: which head they have when weights are given, and the options that they refuse.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { close, init, models, type nn } from "../../src/index.ts";
+import { close, init, models, nn } from "../../src/index.ts";
 import { exportState, type StateEntry } from "../../src/nn/index.ts";
+import { runtime } from "../../src/runtime/context.ts";
 
 beforeAll(() => init({ device: "cpu", seed: 3 }));
 afterAll(close);
@@ -25,6 +26,15 @@ async function file(classes: number): Promise<{ from: nn.Module; weights: Map<st
   from.loadStateDict(weights);
   return { from, weights };
 }
+
+describe("under skipInit", () => {
+  it.each(models.list())("%s draws nothing", (name) => {
+    const { generator } = runtime();
+    const { position } = generator;
+    nn.init.skipInit(() => models.create(name));
+    expect(generator.position).toBe(position);
+  });
+});
 
 describe("weights", () => {
   it("with a head of as many classes are loaded whole, with or without numClasses", async () => {

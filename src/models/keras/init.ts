@@ -2,7 +2,6 @@
 // EfficientNet.
 
 import * as nn from "../../nn/index.ts";
-import { writeTensor } from "../../tensor/parameter.ts";
 
 /** Kernels uniform in ±√(6 / (fanIn + fanOut)), biases 0 (Keras' defaults of Conv2D and Dense). */
 export function glorot(root: nn.Module): void {
@@ -38,10 +37,12 @@ export function fanOutScaled(root: nn.Module): void {
 
 /** Fills with normal numbers of standard deviation `std` after being cut off at ±2 of those before. */
 function truncatedNormal(p: nn.Parameter, std: number): void {
-  const values = nn.init.normalValues(p.numel, 1);
-  for (let i = 0; i < values.length; i++) {
-    while (Math.abs(values[i]) > 2) values[i] = nn.init.normalValues(1, 1)[0];
-    values[i] *= std / CUT;
-  }
-  writeTensor(p, values);
+  nn.init.draw("truncatedNormal", p, () => {
+    const values = nn.init.normalValues(p.numel, 1);
+    for (let i = 0; i < values.length; i++) {
+      while (Math.abs(values[i]) > 2) values[i] = nn.init.normalValues(1, 1)[0];
+      values[i] *= std / CUT;
+    }
+    return values;
+  });
 }
