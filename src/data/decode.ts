@@ -1,5 +1,6 @@
 // Decoding of picture files to RGB bytes: the door to decode.node.ts, which is loaded on first use so that a browser
 // bundle carries neither sharp nor Node's file system. A page decodes by its browser (drawn.ts).
+import { inNode } from "../core/env.ts";
 import { UsageError } from "../core/error.ts";
 import { decodeDrawn } from "./drawn.ts";
 import type { Picture } from "./picture.ts";
@@ -13,8 +14,6 @@ export interface DecodeOptions {
 
 /** Twice Pillow's MAX_IMAGE_PIXELS: where Pillow raises DecompressionBombError. */
 const PIXEL_LIMIT = 178_956_970;
-
-const inNode = () => typeof process === "object" && Boolean(process.versions?.node);
 
 /**
  * Decodes a picture file, or the bytes of one, to RGB: JPEG, PNG, WebP, GIF and TIFF (first frame), AVIF. A page has

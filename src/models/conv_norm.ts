@@ -27,10 +27,10 @@ export function convNorm(inputs: number, outputs: number, options: ConvNormOptio
   return activation ? new nn.Sequential(conv, norm, activation) : new nn.Sequential(conv, norm);
 }
 
-/** The nearest multiple of `divisor` that is at most a tenth less (torchvision's _make_divisible). */
-export function makeDivisible(width: number, divisor = 8): number {
-  const near = Math.max(divisor, Math.floor((width + divisor / 2) / divisor) * divisor);
-  return near < 0.9 * width ? near + divisor : near;
+/** The nearest multiple of 8 that is at most a tenth less, at least 8 (torchvision's and Keras' _make_divisible). */
+export function makeDivisible(width: number): number {
+  const near = Math.max(8, Math.floor((width + 4) / 8) * 8);
+  return near < 0.9 * width ? near + 8 : near;
 }
 
 /** He initialisation by fan out for every convolution, and biases of 0, as torchvision's networks begin. */

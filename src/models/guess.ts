@@ -28,13 +28,17 @@ const FAMILIES: ReadonlyArray<readonly [names: RegExp, models: RegExp]> = [
 /** Less than this share of an architecture's arrays is no likeness. */
 const LEAST = 0.5;
 
-/** The architecture that the arrays fit best, or null where they fit none by half. */
-export function guessArchitecture(dict: StateInput): Guess | null {
+/** The architectures of the families that the names speak of. */
+export function candidates(dict: StateInput): string[] {
   const names = [...stripNames(dict).keys()];
   const spoken = FAMILIES.filter(([pattern]) => names.some((name) => pattern.test(name)));
+  return list().filter((model) => spoken.some(([, models]) => models.test(model)));
+}
+
+/** The architecture that the arrays fit best, or null where they fit none by half. */
+export function guessArchitecture(dict: StateInput): Guess | null {
   let best: Guess | null = null;
-  for (const model of list()) {
-    if (!spoken.some(([, models]) => models.test(model))) continue;
+  for (const model of candidates(dict)) {
     const guess = compare(model, dict);
     if (guess && (best === null || score(guess) > score(best))) best = guess;
   }

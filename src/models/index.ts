@@ -43,38 +43,13 @@ export {
   type Preprocessing,
   replaceLast,
 } from "./classifier.ts";
-export { DenseNet, type DenseNetConfig, type DenseNetOptions } from "./densenet.ts";
-export { EfficientNet, type EfficientNetConfig, type EfficientNetOptions } from "./efficientnet.ts";
-export { type MobileNetConfig, type MobileNetOptions, MobileNetV2 } from "./mobilenet.ts";
-export { ResNet, type ResNetConfig, type ResNetOptions } from "./resnet.ts";
-export { SqueezeNet, type SqueezeNetConfig, type SqueezeNetOptions } from "./squeezenet.ts";
-export { VGG, type VggConfig, type VggOptions } from "./vgg.ts";
-export {
-  densenet_mini,
-  densenet121,
-  densenet161,
-  densenet169,
-  densenet201,
-  efficientnet_b0,
-  efficientnet_b1,
-  efficientnet_b2,
-  efficientnet_b3,
-  keras,
-  mobilenet_v2,
-  resnet18,
-  resnet34,
-  resnet50,
-  squeezenet1_0,
-  squeezenet1_1,
-  vgg11,
-  vgg11_bn,
-  vgg13,
-  vgg13_bn,
-  vgg16,
-  vgg16_bn,
-  vgg19,
-  vgg19_bn,
-};
+export * from "./densenet.ts";
+export * from "./efficientnet.ts";
+export * from "./mobilenet.ts";
+export * from "./resnet.ts";
+export * from "./squeezenet.ts";
+export * from "./vgg.ts";
+export { keras };
 
 /** The options of all architectures; one that an architecture does not have is refused by name. */
 export type AnyModelOptions = DenseNetOptions &

@@ -58,6 +58,9 @@ function chosen(what: string, module: Module, only: readonly string[] | undefine
   return matching(module, ...only);
 }
 
+/** Puts batch norms on running statistics all of whose parameters are frozen. */
+export const freezeNorms = (module: Module): void => setFrozen(module, true, true);
+
 /** `byState`: only batch norms with parameters, all of which are frozen, or one of which is open. */
 function setFrozen(module: Module, frozen: boolean, byState: boolean): void {
   for (const m of module.modules()) {

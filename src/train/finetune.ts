@@ -1,5 +1,6 @@
 // The door to finetune.node.ts, which is loaded when it is called: pages have no folders.
 
+import { inNode } from "../core/env.ts";
 import { UsageError } from "../core/error.ts";
 import type { FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
 
@@ -8,7 +9,7 @@ import type { FinetuneOptions, FinetuneResult } from "./finetune_options.ts";
  * `thaw finetune` does. In Node only; elsewhere it throws a UsageError, and `fit` trains on any source of batches.
  */
 export async function finetune(dir: string, options: FinetuneOptions = {}): Promise<FinetuneResult> {
-  if (typeof process !== "object" || !process.versions?.node)
+  if (!inNode())
     throw new UsageError(
       "finetune reads folders, which a page has not; train with fit on a source of your own",
     );

@@ -2,7 +2,8 @@
 
 import { DataError } from "../core/error.ts";
 import { toFloat32 } from "../core/half.ts";
-import { type Classifier, create, freshName, lastLayer, list, type Preprocessing } from "../models/index.ts";
+import { candidates } from "../models/guess.ts";
+import { type Classifier, create, freshName, lastLayer, type Preprocessing } from "../models/index.ts";
 import { init, type StateEntry, type StateInput } from "../nn/index.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { replaceHead } from "./head.ts";
@@ -108,7 +109,7 @@ function loadPretrained(model: Classifier, { dict, source }: Pretrained, head: s
     model.loadStateDict(dict, { except: replaced(model, head), source });
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    const fitting = list().find((name) => name !== model.architecture && fits(name, dict, head));
+    const fitting = candidates(dict).find((name) => name !== model.architecture && fits(name, dict, head));
     if (!fitting) throw error;
     throw new DataError(`${source} is of ${fitting}, not of ${model.architecture}; choose that model`);
   }

@@ -3,7 +3,8 @@
 
 import { UsageError } from "../core/error.ts";
 import { type Classifier, freshName } from "../models/index.ts";
-import { BatchNorm2d, freeze, namesMatching, unfreeze } from "../nn/index.ts";
+import { freezeNorms } from "../nn/freeze.ts";
+import { namesMatching, unfreeze } from "../nn/index.ts";
 
 export interface FreezePolicy {
   /**
@@ -57,13 +58,7 @@ export function applyPolicy(model: Classifier, policy: FreezePolicy): FreezeRepo
   const frozen = frozenNames(model, policy);
   const names = [...model.namedParameters()];
   for (const [name, p] of names) if (frozen.has(name)) p.requiresGrad = false;
-  if (policy.frozenBatchNorm !== "batch") {
-    for (const m of model.modules()) {
-      const own = m.parameters();
-      const still = m instanceof BatchNorm2d && own.length > 0 && own.every((p) => !p.requiresGrad);
-      if (still) freeze(m);
-    }
-  }
+  if (policy.frozenBatchNorm !== "batch") freezeNorms(model);
   const open = names.filter(([, p]) => p.requiresGrad);
   if (open.length === 0)
     throw new UsageError(

@@ -1,5 +1,6 @@
 // A finished run as a classifier: loaded from its folder or from a URL, in Node or in a page.
 
+import { inNode } from "../core/env.ts";
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 import { type Classifier, create } from "../models/index.ts";
 import { init } from "../nn/index.ts";
@@ -36,7 +37,7 @@ function trained(info: RunInfo, weights: Weights, source: string): Classifier {
 export async function loadRun(pathOrUrl: string | URL): Promise<RunClassifier> {
   const at = String(pathOrUrl);
   if (at.trim() === "") throw new UsageError("the run is an empty text: expected its folder or URL");
-  if (/^https?:/.test(at) || typeof process !== "object" || !process.versions?.node) return fetchRun(at);
+  if (/^https?:/.test(at) || !inNode()) return fetchRun(at);
   const { fileURLToPath } = await import("node:url");
   const { RunFolder } = await import("./run_folder.node.ts");
   const folder = new RunFolder(at.startsWith("file:") ? fileURLToPath(at) : at);

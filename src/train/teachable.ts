@@ -1,5 +1,6 @@
 // Classifiers that another program trained and Thaw goes on from: Teachable Machine's image projects.
 
+import { inNode } from "../core/env.ts";
 import { DataError } from "../core/error.ts";
 import { keras } from "../models/index.ts";
 import { type Checkpoint, readCheckpoint, type WeightInput } from "../weights/index.ts";
@@ -39,7 +40,7 @@ export async function loadClassifier(input: WeightInput): Promise<PictureClassif
 }
 
 async function isExport(path: string): Promise<boolean> {
-  if (/^https?:/.test(path) || typeof process !== "object" || !process.versions?.node) return false;
+  if (/^https?:/.test(path) || !inNode()) return false;
   const { isModelFile } = await import("./model_file.node.ts");
   return isModelFile(path);
 }

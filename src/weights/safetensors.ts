@@ -3,6 +3,7 @@
 // the reference reader's validation): the data must be covered by the entries exactly, without hole or overlap.
 
 import { DataError } from "../core/error.ts";
+import { isObject, type Json } from "./json.ts";
 import { keysOf } from "./json_keys.ts";
 import { Cursor, Source } from "./source.ts";
 import { entryOf } from "./tensor_data.ts";
@@ -77,13 +78,6 @@ export function parseSafetensors(source: Source, skipUnsupported: boolean): Safe
   return file;
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The parsed header, the names in it in the file's order, and the bytes that follow it. */
 function readHeader(source: Source): { header: Json; names: string[]; data: Uint8Array } {
   const cursor = new Cursor(source, "the safetensors header");
   const length = cursor.size("its length");

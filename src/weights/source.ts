@@ -2,6 +2,7 @@
 // the budget that keeps a small hostile file from claiming a large machine: whatever is decompressed or copied out
 // beyond the file's own bytes is paid for here before it is allocated.
 
+import { inNode } from "../core/env.ts";
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 
 /**
@@ -147,8 +148,7 @@ export async function pathOf(given: string | URL, what: string): Promise<string>
   if (given instanceof URL ? given.protocol !== "file:" : /^(https?|ftp|data|blob|s3|gs):/i.test(given)) {
     throw new UsageError(`weights: ${name.slice(0, 200)}: URLs are not taken here; ${what}`);
   }
-  if (typeof process !== "object" || !process.versions?.node)
-    throw new UsageError(`weights: ${name}: there are no paths in a browser; ${what}`);
+  if (!inNode()) throw new UsageError(`weights: ${name}: there are no paths in a browser; ${what}`);
   if (typeof given === "string" && !/^file:\/\//i.test(given)) return given;
   const { fileURLToPath } = await import("node:url");
   try {

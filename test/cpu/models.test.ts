@@ -1,6 +1,7 @@
 // Models as functions: which head they have when weights are given, and the options that they refuse.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, init, models, nn } from "../../src/index.ts";
+import { candidates } from "../../src/models/guess.ts";
 import { exportState, type StateEntry } from "../../src/nn/index.ts";
 import { runtime } from "../../src/runtime/context.ts";
 
@@ -34,6 +35,10 @@ describe("under skipInit", () => {
     nn.init.skipInit(() => models.create(name));
     expect(generator.position).toBe(position);
   });
+});
+
+it.each(models.list())("%s is looked for where a file has its names", (name) => {
+  expect(candidates(nn.init.skipInit(() => models.create(name)).stateDict())).toContain(name);
 });
 
 describe("weights", () => {

@@ -3,7 +3,6 @@
 
 import { checkOptions, checkWord } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
-import { full } from "../../tensor/functions.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { IMAGENET, type Layer, type Preprocessing } from "../classifier.ts";
 import { build, KERAS_OPTIONS, type KerasModel, type KerasOptions } from "./classifier.ts";
@@ -89,13 +88,8 @@ class Block extends nn.Sequential {
 
   override forward(x: Tensor): Tensor {
     const y = super.forward(x);
-    return this.adds ? this.dropped(y).add(x) : y;
-  }
-
-  /** Whole pictures at once (Keras' Dropout with the noise shape [N, 1, 1, 1]): scaled by 1 / (1 - drop) if kept. */
-  private dropped(y: Tensor): Tensor {
-    if (!this.training || this.drop === 0) return y;
-    return y.mul(nn.functional.dropout(full([y.shape[0], 1, 1, 1], 1), this.drop, true));
+    // Keras' Dropout with the noise shape [N, 1, 1, 1].
+    return this.adds ? nn.functional.stochasticDepth(y, this.drop, "row", this.training).add(x) : y;
   }
 }
 

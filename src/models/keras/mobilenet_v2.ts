@@ -5,6 +5,7 @@ import { checkNumber, checkOptions } from "../../core/options.ts";
 import * as nn from "../../nn/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Layer, Preprocessing } from "../classifier.ts";
+import { makeDivisible } from "../conv_norm.ts";
 import { build, KERAS_OPTIONS, type KerasModel, type KerasOptions } from "./classifier.ts";
 import { glorot } from "./init.ts";
 import { depthwise, SameConv2d } from "./layers.ts";
@@ -47,12 +48,6 @@ const BLOCKS = [
 
 /** Keras' momentum 0.999 is the weight of the old statistics, PyTorch's that of the new ones. */
 const norm = (channels: number) => new nn.BatchNorm2d(channels, { eps: 1e-3, momentum: 1 - 0.999 });
-
-/** The multiple of 8 nearest to v, upwards where that would lose more than a tenth, at least 8. */
-export function makeDivisible(v: number): number {
-  const nearest = Math.max(8, Math.floor((v + 4) / 8) * 8);
-  return nearest < 0.9 * v ? nearest + 8 : nearest;
-}
 
 /** Width multipliers of published weights. */
 export const ALPHAS = [0.35, 0.5, 0.75, 1, 1.3, 1.4] as const;

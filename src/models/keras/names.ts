@@ -5,7 +5,6 @@
 import { DataError, UsageError } from "../../core/error.ts";
 import * as nn from "../../nn/index.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { denseLayers } from "./head.ts";
 import { Normalization } from "./layers.ts";
 import { convKernel, denseKernel, depthwiseKernel, perChannel } from "./layouts.ts";
 
@@ -181,4 +180,18 @@ function inLayout(
   if (module instanceof nn.Linear && weight === "kernel")
     return denseKernel(e, denseLayers(model)[0]?.[0] === path ? model.flattened : 1);
   return module instanceof Normalization ? perChannel(e) : e;
+}
+
+interface Headed extends nn.Module {
+  readonly headName: string;
+}
+
+/** The head's dense layers in order, by their state-dict prefix. */
+export function denseLayers(model: Headed): [path: string, layer: nn.Linear][] {
+  const out: [string, nn.Linear][] = [];
+  for (const [name, m] of model.namedModules()) {
+    const inHead = name === model.headName || name.startsWith(`${model.headName}.`);
+    if (inHead && m instanceof nn.Linear) out.push([name, m]);
+  }
+  return out;
 }

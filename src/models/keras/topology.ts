@@ -2,6 +2,7 @@
 // data: nested models are flattened in the order in which they run.
 
 import { DataError } from "../../core/error.ts";
+import { isObject } from "../../weights/json.ts";
 
 /** One layer of a configuration. */
 export interface KerasLayer {
@@ -9,10 +10,6 @@ export interface KerasLayer {
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const isObject = (v: unknown): v is Fields => typeof v === "object" && v !== null && !Array.isArray(v);
 
 /** Models within models beyond this are no network that anybody made. */
 const DEEPEST = 8;
