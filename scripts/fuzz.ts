@@ -7,30 +7,30 @@ import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { wholeNumber } from "../examples/support.ts";
 import { UsageError } from "../src/core/error.ts";
-import { corpus } from "./fuzz_corpus.ts";
+import { corpus, MEMORY, PARTS } from "./fuzz_corpus.ts";
 import type { Finding, FuzzJob, Tally } from "./fuzz_worker.ts";
 import { progress, runMain } from "./vitest.ts";
-
-const HELP = `Usage: npm run fuzz [-- OPTIONS]
-
-Damages weight files of every format and reads them. Prints what each format made of it; ends with 1 if a reader threw
-anything but a DataError of one line, took longer than ${10} s or more than ${512} MiB.
-
-  --trials N    random mutations in all, shared out evenly to the files (default 100000)
-  --seed N      seed of the mutations (default 0)
-  --only TEXT   only files whose name contains it
-  --trial N     with --only: this one mutation again, to look at it
-  --help        print this`;
 
 /** A read that takes longer hangs. */
 const HANG_MS = 10_000;
 
+const HELP = `Usage: npm run fuzz [-- OPTIONS]
+
+Damages weight files of every format and reads them. Prints what each format made of it; ends with 1 if a reader threw
+anything but a DataError of one line, took longer than ${HANG_MS / 1000} s or more than ${MEMORY / 2 ** 20} MiB.
+
+  --trials N    random mutations in all, shared out evenly to the files (default 100000)
+  --seed N      seed of the mutations (default 0)
+  --only TEXT   only files whose name contains it
+  --trial N     with --only: this one trial again, to look at it; -1 to -${PARTS} are the file cut short
+  --help        print this`;
+
 /** Runs a job in a worker; a read that does not end is a finding, and the worker goes on behind it. */
-async function runJob(job: FuzzJob, done: (trials: number) => void): Promise<Tally> {
+async function runJob(job: FuzzJob, onTrial: (trial: number) => void): Promise<Tally> {
   const total: Tally = { read: 0, refused: 0, findings: [] };
   let from = job.from;
   while (from < job.to) {
-    const part = await runWorker({ ...job, from }, done);
+    const part = await runWorker({ ...job, from }, onTrial);
     total.read += part.tally.read;
     total.refused += part.tally.refused;
     total.findings.push(...part.tally.findings);
@@ -41,21 +41,22 @@ async function runJob(job: FuzzJob, done: (trials: number) => void): Promise<Tal
 
 async function runWorker(
   job: FuzzJob,
-  done: (trials: number) => void,
+  onTrial: (trial: number) => void,
 ): Promise<{ tally: Tally; next: number }> {
   // [0] the trial in progress, [1] read, [2] refused: also seen of a worker that hangs.
   const shared = new Int32Array(new SharedArrayBuffer(12));
+  shared[0] = job.from;
   const worker = new Worker(new URL("./fuzz_worker.ts", import.meta.url), {
     workerData: { ...job, shared },
-    resourceLimits: { maxOldGenerationSizeMb: 512 },
+    resourceLimits: { maxOldGenerationSizeMb: MEMORY / 2 ** 20 },
   });
   const findings: Finding[] = [];
   worker.on("message", (finding: Finding) => findings.push(finding));
-  let last = { trial: -1, at: performance.now() };
+  let last = { trial: job.from, at: performance.now() };
   let hung = false;
   const watch = setInterval(() => {
     const trial = Atomics.load(shared, 0);
-    done(trial - job.from);
+    onTrial(trial);
     if (trial !== last.trial) last = { trial, at: performance.now() };
     else if (performance.now() - last.at > HANG_MS) {
       hung = true;
@@ -93,7 +94,7 @@ function optionsOf() {
     only: values.only,
     trials: wholeNumber("trials", values.trials, 1),
     seed: wholeNumber("seed", values.seed, 0),
-    trial: values.trial === undefined ? null : wholeNumber("trial", values.trial, 0),
+    trial: values.trial === undefined ? null : wholeNumber("trial", values.trial, -PARTS),
   };
 }
 
@@ -109,9 +110,9 @@ await runMain("fuzz", async () => {
   let found = 0;
   let all = 0;
   for (const [i, file] of files.entries()) {
-    const range = o.trial === null ? { from: 0, to: share } : { from: o.trial, to: o.trial + 1 };
-    const tally = await runJob({ ...file, seed: o.seed, cuts: o.trial === null, ...range }, (n) => {
-      progress(`${i + 1} of ${files.length}: ${file.name} ${n} of ${share}`);
+    const range = o.trial === null ? { from: -PARTS, to: share } : { from: o.trial, to: o.trial + 1 };
+    const tally = await runJob({ ...file, seed: o.seed, ...range }, (trial) => {
+      progress(`${i + 1} of ${files.length}: ${file.name}, trial ${trial} of ${share}`);
     });
     progress("");
     found += tally.findings.length;

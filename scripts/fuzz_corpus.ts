@@ -4,6 +4,11 @@
 import { readdir, readFile } from "node:fs/promises";
 import { writeSafetensors } from "../src/weights/index.ts";
 
+/** A file is also read cut short at every so many parts of its length. */
+export const PARTS = 64;
+/** More than a small file justifies, in bytes. */
+export const MEMORY = 512 * 2 ** 20;
+
 export interface CorpusFile {
   readonly name: string;
   readonly bytes: Uint8Array;

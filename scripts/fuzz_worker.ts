@@ -5,19 +5,17 @@ import { DataError, messageOf } from "../src/core/error.ts";
 import { hash53 } from "../src/core/hash.ts";
 import { Generator } from "../src/core/random.ts";
 import { readCheckpoint } from "../src/weights/index.ts";
-import type { CorpusFile } from "./fuzz_corpus.ts";
+import { type CorpusFile, MEMORY, PARTS } from "./fuzz_corpus.ts";
 
 export interface FuzzJob extends CorpusFile {
   readonly seed: number;
-  /** The mutations [from, to) of the file. */
+  /** The trials [from, to): mutations; below 0 the file cut at 64 + trial 64ths; from -64 on also whole. */
   readonly from: number;
   readonly to: number;
-  /** Also whole, and cut at every 64th, before mutation 0. */
-  readonly cuts: boolean;
 }
 
 export interface Finding {
-  /** The mutation; below 0: the file cut at -trial 64ths. */
+  /** As in FuzzJob. */
   readonly trial: number;
   readonly what: string;
 }
@@ -27,10 +25,6 @@ export interface Tally {
   refused: number;
   readonly findings: Finding[];
 }
-
-/** More than a small file justifies, in bytes. */
-const MEMORY = 512 * 2 ** 20;
-const PARTS = 64;
 
 const job = workerData as FuzzJob & { readonly shared: Int32Array };
 const before = process.memoryUsage.rss();
@@ -91,14 +85,16 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
   return out;
 }
 
-if (job.cuts && job.from === 0) {
+const cut = (parts: number) => job.bytes.slice(0, Math.floor((parts * job.bytes.length) / PARTS));
+
+const randomOf = (i: number) => new Generator(hash53(`${job.name} ${job.seed} ${i}`) % 2 ** 32);
+
+if (job.from === -PARTS) {
   const whole = await readCheckpoint(job.bytes, { skipUnsupported: true, name: job.name }).catch(messageOf);
-  if (typeof whole === "string") tell(0, `is refused though it is whole: ${whole}`);
-  for (let part = 0; part < PARTS; part++)
-    await trial(-part, job.bytes.slice(0, Math.floor((part * job.bytes.length) / PARTS)));
+  if (typeof whole === "string") tell(job.from, `is refused though it is whole: ${whole}`);
 }
 for (let i = job.from; i < job.to; i++) {
   Atomics.store(job.shared, 0, i);
-  await trial(i, mutated(job.bytes, new Generator(hash53(`${job.name} ${job.seed} ${i}`) % 2 ** 32)));
+  await trial(i, i < 0 ? cut(PARTS + i) : mutated(job.bytes, randomOf(i)));
 }
 Atomics.store(job.shared, 0, job.to);
