@@ -4,10 +4,11 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { DataError, messageOf, UsageError } from "../core/error.ts";
 import { type ExportOptions, exportOnnx, exportTfjs } from "../export/index.ts";
-import { type Classifier, create, keras } from "../models/index.ts";
+import { type Classifier, create } from "../models/index.ts";
 import { init as nn } from "../nn/index.ts";
 import { init } from "../tensor/session.ts";
 import { loadRun } from "../train/index.ts";
+import { teachableOf } from "../train/teachable.ts";
 import type { Checkpoint, Weights } from "../weights/index.ts";
 
 /** How a network is written. */
@@ -66,11 +67,9 @@ export async function writeModel(
 ): Promise<WrittenNetwork> {
   await init({ device: "cpu" });
   const { tensors, model: own } = read;
-  if (r.model === undefined && read.format === "teachable-machine" && own?.labels) {
-    const { config: topology, labels } = own;
-    const found = keras.teachableMachine({ topology, labels, weights: tensors, source });
-    return writeNetwork(format, found.model, r, found);
-  }
+  const machine =
+    r.model === undefined && read.format === "teachable-machine" ? teachableOf(read, source) : null;
+  if (machine) return writeNetwork(format, machine.model, r, machine);
   const name = r.model;
   if (name === undefined)
     throw new UsageError(

@@ -185,12 +185,14 @@ class Reader {
     const address = library._malloc(length);
     if (address === 0)
       throw this.#source.error(`${what} takes ${length} bytes, more than the file justifies`);
-    // What a reader leaves out must not be what lay there before.
-    library.HEAPU8.fill(0, address, address + length);
-    if (read(BigInt(address)) < 0) throw this.#source.error(`${what} cannot be read: damaged or cut short`);
-    const out = library.HEAPU8.slice(address, address + length);
-    library._free(address);
-    return out;
+    try {
+      // What a reader leaves out must not be what lay there before.
+      library.HEAPU8.fill(0, address, address + length);
+      if (read(BigInt(address)) < 0) throw this.#source.error(`${what} cannot be read: damaged or cut short`);
+      return library.HEAPU8.slice(address, address + length);
+    } finally {
+      library._free(address);
+    }
   }
 
   #attribute(path: string, at: string, name: string): void {

@@ -59,6 +59,16 @@ test("predict gives the export's own answers", async () => {
   });
 });
 
+test("convert writes it for the size of pictures that the export tells", async () => {
+  await writeFile(at("tm96.zip"), zipped(made, LABELS, 96));
+  const sizes = { "tm.zip": SIDE, "tm96.zip": 96 };
+  for (const [file, side] of Object.entries(sizes)) {
+    const r = await thaw(["convert", at(file), at(`size${side}`, "model.json"), "--json"]);
+    expect(r.code, r.err).toBe(0);
+    expect(r.lines()).toMatchObject([{ event: "done", input: [3, side, side] }]);
+  }
+});
+
 test("finetune --head keep goes on with the head, whatever the order of the labels", async () => {
   const { file, theirs } = await picture();
   const args = ["--head", "keep", "--freeze", "trunk", "--lr", "1e-12", "--epochs", "1", "--out", at("kept")];

@@ -46,10 +46,14 @@ export const usual = () => [
 ];
 
 /** The zip that Teachable Machine would export: model.json, weights.bin, metadata.json. */
-export function zipped({ topology, weights }: Made, labels: readonly string[]): Uint8Array {
+export function zipped(
+  { topology, weights }: Made,
+  labels: readonly string[],
+  imageSize: number = SIDE,
+): Uint8Array {
   const list = [...weights].map(([name, { shape }]) => ({ name, shape, dtype: "float32" }));
   const json = { modelTopology: topology, weightsManifest: [{ paths: ["weights.bin"], weights: list }] };
-  const metadata = { packageName: "@teachablemachine/image", labels, imageSize: SIDE };
+  const metadata = { packageName: "@teachablemachine/image", labels, imageSize };
   const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   const bytes = Buffer.concat(
     [...weights.values()].map(({ data }) => Buffer.from((data as Float32Array).slice().buffer)),
