@@ -3,20 +3,11 @@
 
 import { Conv2d, Linear, Module, Sequential } from "../nn/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Preprocessing } from "../weights/index.ts";
 
-/** How a picture becomes an input: torchvision's evaluation preset for the architecture. */
-export interface Preprocessing {
-  /** Short side after resizing, then the side of the centre crop. */
-  readonly resize: number;
-  readonly crop: number;
-  readonly interpolation: "bilinear" | "bicubic";
-  /** Of red, green, blue in [0, 1], whatever the order of the input's channels. */
-  readonly mean: readonly [number, number, number];
-  readonly std: readonly [number, number, number];
-  /** Order of the input's channels: "bgr" of networks that came from Caffe. Default "rgb". */
-  readonly order?: "rgb" | "bgr";
-}
+export type { Preprocessing };
 
+/** torchvision's evaluation preset of most architectures. */
 export const IMAGENET: Preprocessing = {
   resize: 256,
   crop: 224,

@@ -3,7 +3,7 @@
 
 export { bfloatToFloat, floatToHalf, halfToFloat, toFloat32 } from "../core/half.ts";
 export { hdf5From } from "./hdf5_library.ts";
-export type { FileModel, FilePreprocessing } from "./model_info.ts";
+export type { FileModel, Preprocessing } from "./model_info.ts";
 export { type Checkpoint, type ReadOptions, read, readCheckpoint } from "./read.ts";
 export { readSafetensors, type SafetensorsFile, type SafetensorsOptions } from "./safetensors.ts";
 export { type WriteOptions, writeSafetensors } from "./safetensors_write.ts";

@@ -10,6 +10,7 @@ import { DataError, messageOf } from "../core/error.ts";
 import { makeFolder } from "../core/make_folder.node.ts";
 import { userCache } from "../core/user_cache.node.ts";
 import { type DownloadOptions, download } from "./download.node.ts";
+import type { Preprocessing } from "./model_info.ts";
 
 /** One entry of the manifest (written by weights/manifest.py). */
 export interface KnownWeights {
@@ -26,21 +27,9 @@ export interface KnownWeights {
   /** On ImageNet's validation pictures, percent, as published. */
   readonly accuracy?: { readonly top1: number; readonly top5: number };
   /** What the published accuracy was reached with. */
-  readonly preprocessing: KnownPreprocessing;
+  readonly preprocessing: Preprocessing;
   readonly recipe: string;
   readonly licence: string;
-}
-
-/** How pictures become inputs: the short side, the centre crop, and mean and standard deviation of channels in [0, 1]. */
-export interface KnownPreprocessing {
-  readonly resize: number;
-  readonly crop: number;
-  readonly interpolation: "bilinear" | "bicubic";
-  /** Of red, green, blue, whatever the order of the input's channels. */
-  readonly mean: readonly [number, number, number];
-  readonly std: readonly [number, number, number];
-  /** Order of the input's channels. Default "rgb". */
-  readonly order?: "rgb" | "bgr";
 }
 
 const FOLDER = new URL("../../weights/", import.meta.url);
@@ -72,9 +61,9 @@ export async function openKnown(name: string, entry: KnownWeights): Promise<stri
       `the weights ${name} are not on this machine: thaw weights pull ${name} fetches them, or ${byHand(entry, path)}`,
     );
   }
-  const found = await check(path, entry);
-  if (found !== null)
-    throw new DataError(`${notThat(path, name, entry, found)}; thaw weights pull ${name} replaces it`);
+  const other = await check(path, entry);
+  if (other !== null)
+    throw new DataError(`${notThat(path, name, other)}; thaw weights pull ${name} replaces it`);
   return path;
 }
 
@@ -91,28 +80,24 @@ interface Published {
   readonly length: number;
 }
 
-/** The hash of a file that is not the one published; null where it is, or none is published. */
+/** With dots where only its beginning is published. */
+const dotted = ({ value, length }: Published) => `${value}${value.length === length ? "" : "…"}`;
+
+/** What is not as published, `SHA-256 is 5e6f…, not 1a2b3c4d…`; null where it is, or nothing is published. */
 async function check(path: string, entry: KnownWeights): Promise<string | null> {
   const wanted = published(entry);
   if (!wanted) return null;
   const found = await hashOf(path, wanted.algorithm);
-  return found.startsWith(wanted.value) ? null : found;
+  return found.startsWith(wanted.value) ? null : `${wanted.name} is ${found}, not ${dotted(wanted)}`;
 }
 
-/** `SHA-256 1a2b3c4d…`, with dots where only its beginning is published. */
+const notThat = (path: string, name: string, other: string) =>
+  `${path} is not the file that ${name} names: its ${other}`;
+
+/** `SHA-256 1a2b3c4d…`. */
 function publishedText(entry: KnownWeights): string {
   const hash = published(entry);
-  if (!hash) return "no hash is published";
-  return `${hash.name} ${hash.value}${hash.value.length === hash.length ? "" : "…"}`;
-}
-
-const notThat = (path: string, name: string, entry: KnownWeights, hash: string) =>
-  `${path} is not the file that ${name} names: its ${differs(entry, hash)}`;
-
-/** `SHA-256 is 5e6f…, not 1a2b3c4d…`. */
-function differs(entry: KnownWeights, found: string): string {
-  const [name, value] = publishedText(entry).split(" ");
-  return `${name} is ${found}, not ${value}`;
+  return hash ? `${hash.name} ${dotted(hash)}` : "no hash is published";
 }
 
 /** What to do where there is no network. */
@@ -148,9 +133,9 @@ export interface Pulled {
 export async function pull(name: string, entry: KnownWeights, options: PullOptions = {}): Promise<Pulled> {
   const { path, present } = await findKnown(entry);
   if (present) {
-    const hash = await check(path, entry);
-    if (hash === null) return { path, downloaded: false };
-    options.onNotice?.(`${notThat(path, name, entry, hash)}; downloading it again`);
+    const other = await check(path, entry);
+    if (other === null) return { path, downloaded: false };
+    options.onNotice?.(`${notThat(path, name, other)}; downloading it again`);
   }
   await makeFolder(cacheFolder(), "the cache folder");
   const part = `${path}.part`;
@@ -163,8 +148,8 @@ export async function pull(name: string, entry: KnownWeights, options: PullOptio
   for (;;) {
     const resumed = await download(subject, part, options);
     // Gone: another process with the same download has moved it.
-    const hash = await check(part, entry).catch(() => null);
-    if (hash === null) {
+    const other = await check(part, entry).catch(() => null);
+    if (other === null) {
       await rename(part, path).catch((error: NodeJS.ErrnoException) => {
         // Another process with the same download may have moved it first; what lies there is looked at again below.
         if (error.code !== "ENOENT")
@@ -176,7 +161,7 @@ export async function pull(name: string, entry: KnownWeights, options: PullOptio
     await rm(part, { force: true });
     if (!resumed) {
       throw new DataError(
-        `${entry.url} gave another file than ${name}: ${size} bytes whose ${differs(entry, hash)}; ${subject.again} if it was cut short`,
+        `${entry.url} gave another file than ${name}: ${size} bytes whose ${other}; ${subject.again} if it was cut short`,
       );
     }
     options.onNotice?.(`what was kept of ${entry.file} does not go with the rest; downloading all of it`);

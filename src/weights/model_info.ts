@@ -3,13 +3,17 @@
 
 import { isObject, type Json } from "./json.ts";
 
-/** How pictures become inputs, in the terms of src/models: sides in pixels, mean and std of channels in [0, 1], RGB. */
-export interface FilePreprocessing {
+/** How a picture becomes an input: a network's, or what published weights reached their accuracy with. */
+export interface Preprocessing {
+  /** Short side after resizing, then the side of the centre crop. */
   readonly resize: number;
   readonly crop: number;
-  readonly interpolation: "bilinear";
+  readonly interpolation: "bilinear" | "bicubic";
+  /** Of red, green, blue in [0, 1], whatever the order of the input's channels. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
+  /** Order of the input's channels: "bgr" of networks that came from Caffe. Default "rgb". */
+  readonly order?: "rgb" | "bgr";
 }
 
 /** The network that a file's arrays belong to, as the file tells it. */
@@ -21,7 +25,7 @@ export interface FileModel {
   /** Classes in the order of the outputs; null where the file names none. */
   readonly labels: readonly string[] | null;
   /** Known for Teachable Machine's image projects only; null elsewhere, for Keras' files do not say. */
-  readonly preprocessing: FilePreprocessing | null;
+  readonly preprocessing: Preprocessing | null;
 }
 
 /** Config and version out of what TensorFlow.js calls modelTopology, which has them at one of two levels. */
@@ -52,7 +56,7 @@ export function inputSide(config: unknown, depth = 0): number | null {
 }
 
 /** Teachable Machine: the middle square of a picture, scaled to `side`, RGB / 127.5 − 1 (its image library, util.ts). */
-export function teachablePreprocessing(side: number): FilePreprocessing {
+export function teachablePreprocessing(side: number): Preprocessing {
   return {
     resize: side,
     crop: side,
